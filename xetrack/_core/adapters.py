@@ -1,0 +1,44 @@
+"""The one door to the extras: each is imported when first needed, and its absence explained.
+
+Nothing else in the core knows the extras, and nothing in the extras knows the tracker.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# The packages that each extra stands on; its adapter is extras/<extra>.py.
+PACKAGES = {
+    "pandas": ("pandas",),
+    "duckdb": ("duckdb",),
+    "logs": ("loguru",),
+    "system": ("psutil",),
+    "assets": ("cloudpickle",),
+}
+
+
+def load(extra: str, asked: str) -> ModuleType:
+    """The adapter of *extra*, which *asked* (a call, a parameter) needs.
+
+    Raises:
+        MissingExtraError: its package is not installed. A package that is there and broken keeps
+            its own error.
+    """
+    for package in PACKAGES[extra]:
+        _require(package, extra, asked)
+    return import_module(f"...extras.{extra}", __name__)
+
+
+def _require(package: str, extra: str, asked: str) -> None:
+    try:
+        import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingExtraError(asked, package, extra) from error

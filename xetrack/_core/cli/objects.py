@@ -1,0 +1,66 @@
+"""Commands for the objects in a file: get, assets. None of them unpickles anything."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from ..reader import Reader
+from .show import print_rows
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from .parser import Commands
+
+_COLUMNS = ("id", "kind", "type", "size", "created", "runs")
+
+
+def register(commands: Commands) -> None:
+    """Add the commands."""
+    example = "get track.db 53425a65a40a49f4 model.pickle"
+    parser = commands.add(
+        "get", "write the bytes of an asset to a file", example, commands.of_table
+    )
+    parser.add_argument("asset", help="its id, a key it was logged under, or a unique prefix")
+    parser.add_argument("output", help="the file to write")
+    parser.set_defaults(run=export)
+
+    assets = commands.add("assets", "list, export or delete assets", "assets ls track.db")
+    actions = assets.add_subparsers(metavar="ACTION", required=True)
+    parser = actions.add_parser("ls", parents=[commands.of_table], help="list them")
+    parser.add_argument("--json", action="store_true", help="a list of objects, one on a line")
+    parser.set_defaults(run=listed)
+    parser = actions.add_parser(
+        "export", parents=[commands.of_table], help="write one to a file, like get"
+    )
+    parser.add_argument("asset", help="its id, a key it was logged under, or a unique prefix")
+    parser.add_argument("output", help="the file to write")
+    parser.set_defaults(run=export)
+    parser = actions.add_parser("delete", parents=[commands.of_table], help="delete one")
+    parser.add_argument("asset", help="its id, a key it was logged under, or a unique prefix")
+    parser.add_argument("--column", help="only the cells of this column")
+    parser.set_defaults(run=delete)
+
+
+def export(args: Namespace) -> int:
+    """Write an asset to a file."""
+    with Reader(args.db, args.table) as reader:
+        size = reader.assets.export(args.asset, args.output)
+    print(f"{size} bytes written to {args.output}", file=sys.stderr)
+    return 0
+
+
+def listed(args: Namespace) -> int:
+    """Print every asset."""
+    with Reader(args.db, args.table) as reader:
+        rows = reader.assets.list()
+    return print_rows(rows, _COLUMNS, as_json=args.json, index=False)
+
+
+def delete(args: Namespace) -> int:
+    """Delete an asset and say how many cells named it."""
+    with Reader(args.db, args.table) as reader:
+        cleared = reader.assets.remove(args.asset, args.column)
+    print(f"{cleared} cells set to null")
+    return 0

@@ -1,0 +1,68 @@
+"""What can be typed: each command with its arguments, and an example in its help."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from . import demo, edit, objects, show
+
+
+def program() -> str:
+    """How this command line was started: ``xt``, ``python -m xetrack``, ``python x.pyz``."""
+    name = sys.argv[0] or "xt"
+    if name.endswith("__main__.py"):
+        return f"python -m {__name__.split('._core')[0]}"
+    if name.endswith(".pyz"):
+        return f"python {name}"
+    return "xt"
+
+
+def build() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets ``run`` to what carries it out."""
+    from ... import __version__
+
+    prog = program()
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Look at, edit and merge the files that xetrack writes.",
+        epilog=f"try it: {prog} demo",
+    )
+    parser.add_argument("--version", action="version", version=f"xetrack {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (show, edit, objects, demo):
+        module.register(Commands(commands, prog))
+    return parser
+
+
+class Commands:
+    """Adds commands that all look alike: one sentence, arguments, an example.
+
+    Attributes:
+        of_file: a parent with the argument DB.
+        of_table: the same with the option --table.
+    """
+
+    def __init__(
+        self, commands: argparse._SubParsersAction[argparse.ArgumentParser], prog: str
+    ) -> None:
+        self._commands = commands
+        self._prog = prog
+        self.of_file = argparse.ArgumentParser(add_help=False)
+        self.of_file.add_argument("db", metavar="DB", help="the file")
+        self.of_table = argparse.ArgumentParser(add_help=False, parents=[self.of_file])
+        self.of_table.add_argument(
+            "--table", default="events", help="the event table (default: events)"
+        )
+
+    def add(
+        self, name: str, sentence: str, example: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        """A new command *name*; *example* is what comes after the program's name."""
+        return self._commands.add_parser(
+            name,
+            parents=parents,
+            help=sentence,
+            description=sentence[0].upper() + sentence[1:] + ".",
+            epilog=f"example: {self._prog} {example}",
+        )

@@ -1,0 +1,350 @@
+"""One SQLite file and this process's connections to it: opening, transactions, forks, replacement.
+
+Nothing opens the file but ``sqlite3``: POSIX locks belong to the process, and closing any other
+descriptor of the file would drop those that SQLite holds.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import warnings
+import weakref
+from contextlib import closing, contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+from .errors import BusyError, MissingFileError, StorageError, StorageWarning
+from .layout import FORMAT, file_format, migrate
+from .opening import connect, is_busy, readable_uri, uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+IN_MEMORY = ":memory:"
+OLDEST_SQLITE = (3, 26, 0)
+
+# A row that is committed alone rewrites the last page of the table and one of the index. With half
+# of SQLite's usual page that takes a quarter less time; the file grows by 3 %, and to scan it takes
+# a quarter more (docs/benchmarks.md).
+_PAGE_BYTES = 2048
+_LONGEST_NAP_S = 0.02
+_stat = os.stat
+
+
+class Database:
+    """The connections of one process to one file; may be shared by threads.
+
+    A connection is opened when first needed and kept, closed before a fork, and opened anew when
+    the path leads to another file than at its opening.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        create: bool = False,
+        durability: str = "normal",
+        busy_timeout_s: float = 60.0,
+    ) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            reason = f"needs SQLite 3.26 or later, this Python brings {sqlite3.sqlite_version}"
+            raise StorageError(path, reason)
+        self.in_memory = path == IN_MEMORY
+        self.path = path if self.in_memory else os.path.abspath(path)
+        self.durability = durability
+        self.busy_timeout_s = busy_timeout_s
+        self.lock = threading.RLock()
+        self._reading = threading.RLock()
+        self._create = create
+        self._writer: sqlite3.Cursor | None = None
+        # What was opened: the inodes of the file and of its -wal, 0 for what there is not.
+        self._log_path = self.path + "-wal"
+        self._inode = self._log_inode = 0
+        self._view: sqlite3.Connection | None = None
+        self._viewed_changes = 0
+        self._connections: set[sqlite3.Connection] = set()
+        weakref.finalize(self, _close_all, self._connections)
+        _forks().databases.add(self)
+
+    def cursor(self) -> sqlite3.Cursor:
+        """The cursor to write with, on the file that the path leads to now; hold ``lock``.
+
+        Two looks at the directory, a microsecond and a half, tell whether somebody replaced or
+        removed the file or its ``-wal``: what is written to those is lost without an error.
+        """
+        writer = self._writer
+        try:
+            if (
+                writer is None
+                or (self._inode and _stat(self.path).st_ino != self._inode)
+                or (self._log_inode and _stat(self._log_path).st_ino != self._log_inode)
+            ):
+                return self._open_writer()
+        except OSError:
+            return self._open_writer()
+        return writer
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection to write with; hold ``lock``.
+
+        Raises:
+            StorageError: the file cannot be opened for writing.
+        """
+        try:
+            return self.cursor().connection
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, StorageError):
+                raise
+            raise self._explained(error) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside BEGIN IMMEDIATE ... COMMIT; nothing is kept when the block raises.
+
+        Raises:
+            BusyError: another writer held the file for ``busy_timeout_s``.
+            StorageError: SQLite could not write.
+        """
+        with self.lock:
+            db = self.connection()
+            if db.in_transaction:  # a signal handler that logs, in the midst of a log
+                yield db
+                return
+            try:
+                self._patiently(db, "BEGIN IMMEDIATE")
+                yield db
+                self._patiently(db, "COMMIT")
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+            finally:
+                _roll_back(db)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees what is committed and keeps no writer waiting.
+
+        Raises:
+            StorageError: the file is not there, not ours, or cannot be read.
+        """
+        if self.in_memory:
+            with self.lock:
+                yield self.connection()
+            return
+        with self._reading, closing(self._connected(readable_uri(self.path))) as db:
+            try:
+                db.execute("PRAGMA query_only = 1")
+                file_format(db, self.path)
+                db.execute("BEGIN")
+                yield db
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+            finally:
+                self._connections.discard(db)
+
+    @property
+    def view(self) -> sqlite3.Connection:
+        """A connection that cannot write, on which the file is attached as ``db``.
+
+        It follows what is committed. That of an in-memory database is a copy as of this access:
+        on memory that is shared, a query half read would keep the writer from new columns.
+        """
+        with self.lock:
+            changes = self.connection().total_changes if self.in_memory else 0
+            if self._view is None or changes != self._viewed_changes:
+                self._view = self.open_view()
+                self._viewed_changes = changes
+            return self._view
+
+    def open_view(self, *, write: bool = False) -> sqlite3.Connection:
+        """A new connection on which the file is attached as ``db``; writes only if asked to."""
+        db = self._connected(":memory:")
+        if self.in_memory:
+            location = f"file:xetrack-{time.time_ns()}-{id(db)}?mode=memory&cache=shared"
+            with closing(connect(location)) as copy:
+                self.connection().backup(copy)
+                db.execute("ATTACH ? AS db", (location,))
+        else:
+            location = uri(self.path, "rw") if write else readable_uri(self.path)
+            db.execute("ATTACH ? AS db", (location,))
+            file_format(db, self.path)
+        # An attached file starts at FULL, and the pragma without "db." does not reach it.
+        db.execute(f"PRAGMA db.synchronous = {self._synchronous()}")
+        db.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout_s * 1000)}")
+        db.execute(f"PRAGMA query_only = {int(not write)}")
+        return db
+
+    def shrink(self) -> None:
+        """Give free pages back to the disk, in slices between which others may write."""
+        with self.lock:
+            db = self.connection()
+            while db.execute("PRAGMA freelist_count").fetchone() != (0,):
+                # Python steps a pragma once, which frees one page; fetching takes all the steps.
+                before = db.execute("PRAGMA freelist_count").fetchone()
+                self._patiently(db, "PRAGMA incremental_vacuum(1000)").fetchall()
+                if db.execute("PRAGMA freelist_count").fetchone() == before:
+                    break  # the file was made without auto_vacuum
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close every connection; a later call that needs one opens it again."""
+        with self.lock, self._reading:
+            self.forget(keep_memory=False)
+
+    def forget(self, *, keep_memory: bool) -> None:
+        """Close the connections to a file; those to memory only if told so."""
+        if keep_memory and self.in_memory:
+            return
+        self._writer = self._view = None
+        self._inode = self._log_inode = 0
+        _close_all(self._connections)
+
+    def hold(self) -> None:
+        """Before a fork: let running calls end, and let go of the file.
+
+        A child inherits SQLite's table of the locks that this process holds and then takes none.
+        """
+        self.lock.acquire()
+        self._reading.acquire()
+        self.forget(keep_memory=True)
+
+    def release(self) -> None:
+        """After a fork, in the parent."""
+        self._reading.release()
+        self.lock.release()
+
+    def renew(self) -> None:
+        """After a fork, in the child: the locks of threads that are not here any more."""
+        self.lock, self._reading = threading.RLock(), threading.RLock()
+
+    def _connected(self, location: str) -> sqlite3.Connection:
+        db = connect(location)
+        self._connections.add(db)
+        return db
+
+    def _open_writer(self) -> sqlite3.Cursor:
+        if self._writer is not None:
+            db, self._writer = self._writer.connection, None
+            self._connections.discard(db)
+            db.close()
+        mode = "rwc" if self._create else "rw"
+        db = self._connected(IN_MEMORY if self.in_memory else uri(self.path, mode))
+        try:
+            wal = self._prepare(db)
+            self._inode = 0 if self.in_memory else os.stat(self.path).st_ino
+            self._log_inode = os.stat(self._log_path).st_ino if wal else 0
+        except BaseException:
+            self._connections.discard(db)
+            db.close()
+            raise
+        self._writer = db.cursor()
+        return self._writer
+
+    def _prepare(self, db: sqlite3.Connection) -> bool:
+        """Make the file one of ours if it is new; tell whether it has a write-ahead log."""
+        file_format(db, self.path)
+        # In this order, and before WAL writes the first page; on a file with pages they do nothing.
+        db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        wal = not self.in_memory and self._write_ahead(db)
+        db.execute(f"PRAGMA synchronous = {self._synchronous() if wal else 'FULL'}")
+        if file_format(db, self.path) < FORMAT:
+            self._patiently(db, "BEGIN IMMEDIATE")
+            try:
+                migrate(db, self.path)
+                self._patiently(db, "COMMIT")
+            finally:
+                _roll_back(db)
+        return wal
+
+    def _write_ahead(self, db: sqlite3.Connection) -> bool:
+        try:
+            (mode,) = self._patiently(db, "PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError:
+            (mode,) = self._patiently(db, "PRAGMA journal_mode = DELETE").fetchone()
+        if mode != "wal":
+            warnings.warn(
+                f"{self.path}: no write-ahead log can be had here, journal mode {mode!r} is used: "
+                "nothing is lost, but each row takes longer and readers wait for writers",
+                StorageWarning,
+                stacklevel=2,
+            )
+        return bool(mode == "wal")
+
+    def _synchronous(self) -> str:
+        return "FULL" if self.durability == "full" else "NORMAL"
+
+    def _patiently(self, db: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+        """Execute *statement*, waiting for other writers with a jitter that keeps turns fair."""
+        deadline = time.monotonic() + self.busy_timeout_s
+        while True:
+            try:
+                return db.execute(statement)
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise BusyError(self.path, self.busy_timeout_s) from error
+            time.sleep(_LONGEST_NAP_S * os.urandom(1)[0] / 255)
+
+    def _explained(self, error: Exception) -> StorageError:
+        if isinstance(error, StorageError):
+            return error
+        if not (self.in_memory or self._create or os.path.exists(self.path)):
+            return MissingFileError(self.path)
+        if isinstance(error, sqlite3.OperationalError) and is_busy(error):
+            return BusyError(self.path, self.busy_timeout_s)
+        return StorageError(self.path, f"{error}; nothing was stored")
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    """End what is still open; after some errors SQLite has rolled back already."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
+def _close_all(connections: set[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
+
+
+class _Forks:
+    """The databases of this process, and what is done with them around a fork."""
+
+    def __init__(self) -> None:
+        self.databases: weakref.WeakSet[Database] = weakref.WeakSet()
+        self._one_at_a_time = threading.Lock()
+        self._held: list[Database] = []
+
+    def before(self) -> None:
+        self._one_at_a_time.acquire()
+        self._held = sorted(self.databases, key=id)
+        for database in self._held:
+            database.hold()
+
+    def after_in_parent(self) -> None:
+        for database in reversed(self._held):
+            database.release()
+        self._held = []
+        self._one_at_a_time.release()
+
+    def after_in_child(self) -> None:
+        for database in self._held:
+            database.renew()
+        self._held = []
+        self._one_at_a_time = threading.Lock()
+
+
+@cache
+def _forks() -> _Forks:
+    """Made with the first database: an import changes nothing in the process."""
+    forks = _Forks()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=forks.before,
+            after_in_parent=forks.after_in_parent,
+            after_in_child=forks.after_in_child,
+        )
+    return forks

@@ -1,0 +1,103 @@
+"""How a path is opened by SQLite, also where nothing beside it can be written."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from .errors import MissingFileError, StorageError
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
+# SQLite itself waits this long for a lock before we are asked again, so that Ctrl-C is heard.
+SLICE_S = 1.0
+_BUSY_CODES = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED: https://www.sqlite.org/rescode.html
+
+
+def connect(location: str) -> sqlite3.Connection:
+    """A connection on an SQLite URI, in autocommit, usable by any thread."""
+    return sqlite3.connect(  # noqa: TID251  # here it is
+        location, timeout=SLICE_S, isolation_level=None, check_same_thread=False, uri=True
+    )
+
+
+def uri(path: str, mode: str) -> str:
+    """*path* as an SQLite URI; *mode* is "ro", "rw" or "rwc" (create)."""
+    if os.sep == "\\":
+        path = "/" + path.replace("\\", "/")
+    for special, escape in (("%", "%25"), ("?", "%3f"), ("#", "%23")):
+        path = path.replace(special, escape)
+    return f"file:{path}?mode={mode}"
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether *error* says that another connection holds a lock."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _BUSY_CODES
+    return "locked" in str(error)  # before Python 3.11 the text is all there is
+
+
+def readable_uri(path: str) -> str:
+    """A URI under which the file at *path* can be read, even if its folder is read-only.
+
+    Raises:
+        MissingFileError: there is no such file.
+        StorageError: it cannot be opened.
+    """
+    if not os.path.exists(path):
+        raise MissingFileError(path)
+    location = uri(path, "ro")
+    try:
+        with closing(connect(location)) as db:
+            db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        if is_busy(error):
+            return location
+        return _frozen_uri(path)
+    except sqlite3.DatabaseError:
+        pass  # not a database: the caller's own look at the file says so best
+    return location
+
+
+def _frozen_uri(path: str) -> str:
+    """For a file in WAL mode beside which SQLite cannot make the shared memory that WAL needs."""
+    try:
+        waiting = os.path.exists(path + "-wal") and os.path.getsize(path + "-wal") > 0
+        if not waiting:
+            return uri(path, "ro") + "&immutable=1"
+        # Under immutable=1 the rows that wait in the -wal would be missing.
+        return uri(_private_copy(path), "rw")
+    except OSError as error:
+        raise StorageError(path, f"cannot be read ({error.strerror or error})") from error
+
+
+_copies: dict[str, tuple[tuple[int, ...], TemporaryDirectory[str]]] = {}
+
+
+def _private_copy(path: str) -> str:
+    """A copy of the file and its ``-wal`` in a temporary folder that goes with this process.
+
+    The one place where bytes of a database are read past SQLite. It drops the locks that this
+    process holds on the file, and it holds none: whoever gets here could not open it.
+    """
+    import shutil
+    from tempfile import TemporaryDirectory
+
+    known, folder = _copies.get(path, ((), None))
+    state = _state(path)
+    while folder is None or state != known:
+        folder = TemporaryDirectory(prefix="xetrack-")
+        for ending in ("", "-wal"):
+            shutil.copyfile(path + ending, os.path.join(folder.name, "copy.db" + ending))
+        known, state = state, _state(path)  # once more, if somebody wrote meanwhile
+        _copies[path] = (known, folder)
+    return os.path.join(folder.name, "copy.db")
+
+
+def _state(path: str) -> tuple[int, ...]:
+    states = (os.stat(path), os.stat(path + "-wal"))
+    return tuple(number for state in states for number in (state.st_mtime_ns, state.st_size))

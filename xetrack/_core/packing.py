@@ -1,0 +1,118 @@
+"""Objects to bytes and back: what an asset is made of. Nothing is unpickled but by ``unpack``."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import IO, TYPE_CHECKING, Any
+
+from .errors import PickleForbiddenError, UnpicklableError
+from .values import NotPlainError, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHUNK_BYTES = 1 << 20
+_IN_MEMORY_BYTES = 8 << 20
+_PROTOCOL = 5
+
+BYTES, TEXT, JSON, PICKLE = "bytes", "text", "json", "pickle"
+
+
+class Packed:
+    """An object as bytes in a temporary file, which stays in memory while it is small."""
+
+    def __init__(self, written: _Hashed, kind: str, value: object) -> None:
+        cls = type(value)
+        self.sha256 = written.digest.hexdigest()
+        self.kind = kind
+        self.type_name = f"{cls.__module__}.{cls.__qualname__}".replace("builtins.", "")
+        self.size_bytes = written.size_bytes
+        self.file = written.file
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, in pieces of ``CHUNK_BYTES``."""
+        self.file.seek(0)
+        while True:
+            chunk = self.file.read(CHUNK_BYTES)
+            if not chunk:
+                return
+            yield chunk
+
+
+class _Hashed:
+    """A file to write to that keeps what is written, its size and its SHA-256."""
+
+    def __init__(self) -> None:
+        import hashlib
+        from tempfile import SpooledTemporaryFile
+
+        self.file = SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115  # goes to Packed
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self.digest.update(data)
+        self.file.write(data)
+        self.size_bytes += size
+        return size
+
+
+def pack(value: object) -> Packed:
+    """*value* pickled.
+
+    Raises:
+        UnpicklableError: pickle cannot.
+    """
+    out = _Hashed()
+    try:
+        pickle.Pickler(out, protocol=_PROTOCOL).dump(value)
+    except Exception as error:  # whatever the object's own methods raise
+        raise UnpicklableError(_described(value), f"{type(error).__name__}: {error}") from error
+    return Packed(out, PICKLE, value)
+
+
+def pack_explicitly(value: object) -> Packed:
+    """*value* as bytes, text or JSON where it is that, which need no pickle; else pickled."""
+    import json
+
+    try:
+        held = plain(value)
+    except NotPlainError:
+        return pack(value)
+    out = _Hashed()
+    if isinstance(held, bytes):
+        out.write(held)
+        return Packed(out, BYTES, value)
+    if isinstance(held, str):
+        out.write(held.encode("utf-8", "surrogatepass"))
+        return Packed(out, TEXT, value)
+    out.write(json.dumps(held).encode())
+    return Packed(out, JSON, value)
+
+
+def unpack(kind: str, asset: str, file: IO[bytes], *, allow_pickle: bool) -> Any:
+    """The object in *file*, whose bytes have been checked.
+
+    Raises:
+        PickleForbiddenError: it is a pickle and *allow_pickle* or the environment forbids that.
+    """
+    if kind == BYTES:
+        return file.read()
+    if kind == TEXT:
+        return file.read().decode("utf-8", "surrogatepass")
+    if kind == JSON:
+        import json
+
+        return json.loads(file.read())
+    if not allow_pickle:
+        raise PickleForbiddenError(asset, "allow_pickle is False")
+    if os.environ.get("XETRACK_ALLOW_PICKLE") == "0":
+        raise PickleForbiddenError(asset, "XETRACK_ALLOW_PICKLE=0 forbids it to this process")
+    return pickle.load(file)  # noqa: S301  # asked for by name, allowed, and its SHA-256 checked
+
+
+def _described(value: object) -> str:
+    name = getattr(value, "__qualname__", None)
+    return f"{type(value).__name__} {name!r}" if name else f"a {type(value).__qualname__}"

@@ -1,0 +1,43 @@
+"""One SQL statement of the user's own, on a connection on which the file is ``db``."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .database import Database
+from .errors import QueryError
+
+if TYPE_CHECKING:
+    import os
+
+
+class Result(NamedTuple):
+    """What a statement gave: names and rows of a query, and how many rows it changed."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    changed: int
+
+
+def run(path: str | os.PathLike[str], statement: str, *, write: bool = False) -> Result:
+    """Execute one statement on the file at *path*, which is ``db`` in it.
+
+    Raises:
+        QueryError: SQLite refused it; without *write*, whatever would change the file.
+        StorageError: the file cannot be opened.
+    """
+    database = Database(str(path))
+    try:
+        with closing(database.open_view(write=write)) as db:
+            cursor = db.execute(statement)
+            columns = [column[0] for column in cursor.description or ()]
+            return Result(columns, cursor.fetchall(), max(cursor.rowcount, 0))
+    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+        reason = str(error)
+        if "readonly" in reason or "query_only" in reason:
+            reason += " (to change the file: xt sql --write)"
+        raise QueryError(statement, reason) from error
+    finally:
+        database.close()

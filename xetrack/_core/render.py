@@ -1,0 +1,114 @@
+"""Rows as text: Markdown for people, JSON lines and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import unicodedata
+from base64 import b64encode
+from typing import IO, TYPE_CHECKING, Any
+
+from .overflow import to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Row = Mapping[str, Any]
+
+_MARGIN = 5  # rows shown at each end of a long table
+
+
+def columns_of(rows: Iterable[Row], first: Iterable[str] = ()) -> list[str]:
+    """The keys of *rows*, in the order in which they appear, after those of *first*."""
+    names = dict.fromkeys(first)
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    return list(names)
+
+
+def markdown(rows: Sequence[Row], columns: Sequence[str] = (), *, index: bool = True) -> str:
+    """A Markdown table, aligned for the terminal, numbers to the right."""
+    columns = columns or columns_of(rows)
+    cells = [[_shown(row.get(column)) for column in columns] for row in rows]
+    right = [all(_is_number(row.get(column)) for row in rows) and bool(rows) for column in columns]
+    heads = [_one_line(column) for column in columns]
+    if index:
+        cells = [[str(number), *line] for number, line in enumerate(cells)]
+        heads, right = ["", *heads], [True, *right]
+    widths = [max(2, *map(_width, column)) for column in zip(heads, *cells)] if heads else []
+    rule = [("-" * (w + 1) + ":" if r else ":" + "-" * (w + 1)) for w, r in zip(widths, right)]
+    lines = [_line(heads, widths, right), "|" + "|".join(rule) + "|"]
+    lines += [_line(line, widths, right) for line in cells]
+    return "\n".join(lines)
+
+
+def shortened(rows: Sequence[Row], total: int, columns: Sequence[str] = ()) -> str:
+    """A table of *rows*, which are the two ends of *total* rows, and how many there are."""
+    table = markdown(rows, columns)
+    if len(rows) < total:
+        lines = table.split("\n")
+        lines.insert(2 + (len(rows) + 1) // 2, "...")
+        table = "\n".join(lines)
+    return f"{table}\n\n[{total} rows x {len(columns or columns_of(rows))} columns]"
+
+
+def json_lines(rows: Iterable[Row]) -> Iterable[str]:
+    """Each row as one line of strict JSON, as ``jsonl=`` writes it."""
+    return map(to_text, rows)
+
+
+def write_csv(rows: Iterable[Row], columns: Sequence[str], file: IO[str]) -> int:
+    """Write *rows* under a line of names; how many. None is empty, lists are JSON, bytes base64."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    number = 0
+    for row in rows:
+        writer.writerow([text_of(row.get(column)) for column in columns])
+        number += 1
+    return number
+
+
+def text_of(value: object) -> str:
+    """A value as text for programs: None is empty, lists are JSON, bytes base64."""
+    if value is None:
+        return ""
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    return str(value)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return _one_line(text_of(value)).replace("|", "\\|")
+
+
+def _one_line(text: str) -> str:
+    """*text* with nothing that would move the cursor or speak to the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    padded = []
+    for cell, width, is_right in zip(cells, widths, right):
+        blank = " " * (width - _width(cell))
+        padded.append(blank + cell if is_right else cell + blank)
+    return "| " + " | ".join(padded) + " |"
+
+
+def _width(text: str) -> int:
+    """How many places of a terminal *text* takes."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)

@@ -1,0 +1,148 @@
+"""One event table of one file: each operation on it, in a transaction of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import assets, events
+from .clock import Clock
+from .errors import UnknownTableError
+from .names import OVERFLOW, key_text
+from .packing import Packed
+from .table import Table, event_tables
+from .values import plain
+from .writer import plain_or_packed
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from .database import Database
+    from .events import Slice
+
+
+class Store:
+    """What can be asked of an event table, and edited in it, whichever run wrote the rows.
+
+    Args:
+        database: the file.
+        name: the table.
+        must_exist: whether a table that is not there is an error (for who reads), or has no rows
+            yet (for who is about to write them).
+    """
+
+    def __init__(self, database: Database, name: str, *, must_exist: bool) -> None:
+        self.database = database
+        self.name = name
+        self._must_exist = must_exist
+
+    def rows(self, which: Slice) -> list[dict[str, Any]]:
+        """The rows in order of arrival, each with every column of the table."""
+        which = which.checked()
+        with self.database.reading() as db:
+            table = self._table(db)
+            return list(events.rows(db, table, which)) if table else []
+
+    def column(self, key: str, track_id: str | None) -> list[Any]:
+        """The values of *key* in order of arrival."""
+        with self.database.reading() as db:
+            table = self._table(db)
+            return events.column(db, table, key, track_id) if table else []
+
+    def columns(self) -> dict[str, str]:
+        """The columns with their declared types."""
+        with self.database.reading() as db:
+            table = self._table(db)
+            columns = table.columns if table else {}
+            return {name: kind for name, kind in columns.items() if name != OVERFLOW}
+
+    def count(self, track_id: str | None) -> int:
+        """How many rows there are."""
+        with self.database.reading() as db:
+            table = self._table(db)
+            return events.count(db, table, track_id) if table else 0
+
+    def tables(self) -> list[str]:
+        """The event tables of the file."""
+        with self.database.reading() as db:
+            return event_tables(db)
+
+    def track_ids(self) -> list[str]:
+        """The runs, by the time at which they started."""
+        with self.database.reading() as db:
+            self._table(db)
+            return events.track_ids(db, self.name)
+
+    def latest_run(self) -> str | None:
+        """The run that started last."""
+        with self.database.reading() as db:
+            self._table(db)
+            return events.latest_run(db, self.name)
+
+    def require_run(self, track_id: str | None) -> None:
+        """Raise UnknownRunError if the table has no such run."""
+        if track_id is not None:
+            with self.database.reading() as db:
+                events.require_run(db, self.database.path, self.name, track_id)
+
+    def set_value(
+        self,
+        key: object,
+        value: object,
+        track_id: str | None,
+        where: tuple[object, object] | None = None,
+    ) -> int:
+        """Set *key* of the rows of a run, or of all, where *where* holds; how many rows.
+
+        Raises:
+            KeyNameError: a key cannot name a value.
+            UnknownColumnError: the key of *where* is not there.
+        """
+        name = key_text(key)
+        held = plain_or_packed(value)
+        condition = None if where is None else (str(where[0]), plain(where[1]))
+        with self.database.transaction() as db:
+            table = self._table(db)
+            if table is None:
+                return 0
+            stamp = Clock().tick()
+            if isinstance(held, Packed):
+                held = assets.keep(db, held, stamp)
+            runs = [track_id] if track_id is not None else events.track_ids(db, self.name)
+            rowids = events.matching(db, table, track_id, condition)
+            changed = events.set_value(db, table, name, held, rowids)
+            for run in runs if changed else ():
+                reference = assets.Reference(self.name, run, name)
+                if condition is None:
+                    assets.forget_key(db, reference)
+                if isinstance(held, str) and assets.by_id(db, held):
+                    assets.refer(db, reference, held, stamp)
+            return changed
+
+    def delete_run(self, track_id: str) -> int:
+        """Delete a run, and give its pages back to the disk; how many rows.
+
+        Raises:
+            UnknownRunError: the table has no such run.
+        """
+        with self.database.transaction() as db:
+            events.require_run(db, self.database.path, self.name, track_id)
+            table = self._table(db)
+            deleted = events.delete_run(db, table, track_id) if table else 0
+        self.database.shrink()
+        return deleted
+
+    def delete_all(self) -> None:
+        """Delete the table with its runs and the assets that only they used."""
+        with self.database.transaction() as db:
+            table = Table.load(db, self.name)
+            if table is not None:
+                events.delete_table(db, table)
+        self.database.shrink()
+
+    def _table(self, db: sqlite3.Connection) -> Table | None:
+        table = Table.load(db, self.name)
+        if table is None and self._must_exist:
+            known = event_tables(db)
+            if known:
+                raise UnknownTableError(self.name, self.database.path, tuple(known))
+        return table

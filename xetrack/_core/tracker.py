@@ -1,0 +1,420 @@
+"""Tracker: records the rows of one run."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from . import adapters, batches, events
+from .calls import Recorder
+from .checks import choice, path_text
+from .database import IN_MEMORY, Database
+from .events import Slice
+from .names import TIMESTAMP, TRACK_ID, checked_track_id, new_track_id, table_name
+from .packing import Packed
+from .shelf import Assets
+from .sinks import JsonLines, Sinks
+from .store import Store
+from .writer import RunWriter, Unkept, prepared
+
+if TYPE_CHECKING:
+    import os
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+SKIP_INSERT = "SKIP_INSERT"
+_ENDS = 5  # rows at each end of a long run that print() shows
+
+
+class Tracker:
+    """Writes one run: rows that share a ``track_id``, in one table of one SQLite file.
+
+    Each row is committed when the call that logged it returns, and survives the death of the
+    process. Threads may share a tracker, processes may share a file and even a run, and a tracker
+    lives on after ``fork`` and in a pickle.
+
+    >>> with Tracker(Tracker.IN_MEMORY, params={"model": "resnet18"}) as tracker:
+    ...     row = tracker.log({"accuracy": 0.9, "epoch": 1})
+    ...     tracker.column("accuracy")
+    [0.9]
+
+    Args:
+        db: the file, made if it is not there with its folders; ``Tracker.IN_MEMORY`` for none;
+            ``Tracker.SKIP_INSERT`` to keep nothing and feed only ``jsonl`` and the logs.
+        params: values added to every row from now on.
+        reset: delete the table's rows, runs, and assets that only they used, first.
+        track_id: continue this run, or start one of this name; by default a new name.
+        table: the event table.
+        raise_on_error: whether ``track`` and ``wrap`` raise the exceptions that they record.
+        jsonl: a file to which each row is appended as one JSON line too.
+        durability: "normal" (a row survives the process), or "full" (a power cut as well).
+        on_storage_error: what happens to a row that the file cannot take: "spool", or "raise".
+        allow_pickle: whether ``get`` may unpickle.
+        engine: "sqlite", or "duckdb": what ``conn`` is.
+        log_system_params: add what psutil says of CPU, memory and disk.
+        log_network_params: add what psutil says of the network.
+        measurement_interval: seconds between two looks of psutil.
+        logs_path: a folder for log files (loguru).
+        logs_file_format: the name of a log file, in loguru's form.
+        logs_stdout: print each row as a log line (loguru).
+
+    Raises:
+        StorageError: the file cannot be opened, or is not one of ours.
+        TableNameError, KeyNameError, ValueError: an argument makes no sense; it says which.
+        MissingExtraError: a parameter needs an extra that is not installed.
+    """
+
+    IN_MEMORY = IN_MEMORY
+    SKIP_INSERT = SKIP_INSERT
+
+    def __init__(  # noqa: PLR0913  # the parameters are the seed's; each goes to one small object
+        self,
+        db: str | os.PathLike[str] = "track.db",
+        params: Mapping[str, object] | None = None,
+        *,
+        reset: bool = False,
+        track_id: str | None = None,
+        table: str = "events",
+        raise_on_error: bool = True,
+        jsonl: str | os.PathLike[str] | None = None,
+        durability: str = "normal",
+        on_storage_error: str = "spool",
+        allow_pickle: bool = True,
+        engine: str = "sqlite",
+        log_system_params: bool = False,
+        log_network_params: bool = False,
+        measurement_interval: float = 1.0,
+        logs_path: str | os.PathLike[str] | None = None,
+        logs_file_format: str | None = None,
+        logs_stdout: bool = False,
+    ) -> None:
+        self._arguments = {
+            name: value for name, value in locals().items() if name not in ("self", "params")
+        }
+        choice("durability", durability, ("normal", "full"))
+        choice("on_storage_error", on_storage_error, ("spool", "raise"))
+        choice("engine", engine, ("sqlite", "duckdb"))
+        path = path_text(db)
+        keeps = path != SKIP_INSERT
+        self._database = Database(path if keeps else IN_MEMORY, create=True, durability=durability)
+        self._store = Store(self._database, table_name(table), must_exist=False)
+        if reset:
+            self._store.delete_all()
+        name = self._free_name() if track_id is None else checked_track_id(track_id)
+        self._writer = RunWriter(self._database, table, name) if keeps else Unkept(name)
+        self.assets = Assets(self._database, table, name, allow_pickle=allow_pickle)
+        self._params: dict[str, Any] = {}
+        self._latest: dict[str, Any] = {}
+        self._open_batches = 0
+        self._recorder = Recorder(self.log, raise_on_error=raise_on_error)
+        self._sinks = Sinks([JsonLines(jsonl)]) if jsonl is not None else None
+        self.set_params(params or {})
+        if logs_path is not None or logs_stdout or logs_file_format:
+            adapters.load("logs", "logs_path= and logs_stdout=")
+        if log_system_params or log_network_params:
+            adapters.load("system", "log_system_params= and log_network_params=")
+        if engine == "duckdb":
+            adapters.load("duckdb", 'engine="duckdb"')
+        self._measurement_interval = measurement_interval
+
+    @property
+    def track_id(self) -> str:
+        """The name of the run."""
+        return self._writer.track_id
+
+    @property
+    def db(self) -> str:
+        """The path of the file, or ``Tracker.IN_MEMORY``."""
+        return self._database.path
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def log(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Store *data* and the params as one row, and return the row as stored.
+
+        A key of *data* wins over a param of the same name. What no cell can hold (a model, an
+        array) is stored as an asset, and the row has its id.
+
+        Raises:
+            KeyNameError: a key is empty, no text, or one that xetrack writes itself.
+            UnpicklableError: a value can neither be a cell nor be pickled.
+            StorageError: the file cannot take the row. Nothing of it is stored then.
+        """
+        row = {**self._params, **data}
+        if self._open_batches:
+            waiting = batches.waiting_for(self)
+            if waiting is not None:
+                return self._wait(row, waiting)
+        row = self._writer.append(row)
+        self._latest = row
+        if self._sinks is not None:
+            self._sinks.write(row)
+        return row.copy()
+
+    def log_batch(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Store many rows in one transaction, all or none; how many. Far faster than ``log``.
+
+        Raises:
+            The same as ``log``; nothing is stored then.
+        """
+        params = self._params
+        return self._append_all([{**params, **row} for row in rows])
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Let the ``log`` calls of this thread or task wait, and store them in one transaction.
+
+        They are stored when the block ends, and none of them when it raises. Until then nobody
+        sees them, and nobody who writes the file has to wait.
+
+        >>> with Tracker(Tracker.IN_MEMORY) as tracker:
+        ...     with tracker.batch():
+        ...         for step in range(1000):
+        ...             row = tracker.log({"step": step})
+        ...     len(tracker)
+        1000
+        """
+        if self._open_batches and batches.waiting_for(self) is not None:
+            yield  # the outer block stores them
+            return
+        waiting, token = batches.begin(self)
+        self._open_batches += 1
+        try:
+            yield
+        finally:
+            self._open_batches -= 1
+            batches.end(token)
+        self._append_all([row for _, row in waiting], [stamp for stamp, _ in waiting])
+
+    @property
+    def latest(self) -> dict[str, Any]:
+        """The row that this tracker logged last; before that, the run's last in the file."""
+        if not self._latest:
+            rows = self._store.rows(Slice(self.track_id, tail=1))
+            self._latest = {k: v for row in rows for k, v in row.items() if v is not None}
+        return self._latest.copy()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """A copy of the values that are added to every row."""
+        return self._params.copy()
+
+    def set_param(self, key: str, value: object) -> dict[str, Any]:
+        """Add *value* to every future row; return the params. See ``set_value`` for past rows."""
+        return self.set_params({key: value})
+
+    def set_params(self, params: Mapping[str, object]) -> dict[str, Any]:
+        """Add values to every future row; return the params.
+
+        Raises:
+            KeyNameError: a key cannot name a value; no param changes then.
+        """
+        made = prepared(params)
+        for key, value in made.items():
+            if isinstance(value, Packed):
+                made[key] = self.assets.add(params[key])
+        self._params = {**self._params, **made}
+        return self.params
+
+    def set_value(self, key: str, value: object) -> int:
+        """Set *key* of every row that the run has so far, back in time; how many rows.
+
+        Raises:
+            KeyNameError: *key* cannot name a value.
+            StorageError: the file cannot be written; nothing was changed.
+        """
+        changed = self._store.set_value(key, value, self.track_id)
+        self._latest = {}
+        return changed
+
+    def set_where(self, key: str, value: object, where_key: str, where_value: object) -> int:
+        """Set *key* of those rows of the run whose *where_key* is *where_value*; how many rows.
+
+        Raises:
+            UnknownColumnError: no row has *where_key*.
+        """
+        changed = self._store.set_value(key, value, self.track_id, (where_key, where_value))
+        self._latest = {}
+        return changed
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def track(self, function: Callable[..., Any], /, *positional: Any, **named: Any) -> Any:
+        """Call *function*, record the call as a row, and return what it returned.
+
+        Both ``track(f, 1, b=2)`` and ``track(f, args=[1], kwargs={"b": 2}, params={...})``; as
+        ``args``, ``kwargs`` and ``params`` are the tracker's words, a function that has a parameter
+        of such a name is called in the second way. See docs/guide.md for the columns.
+
+        Raises:
+            Whatever *function* raises, unless the tracker has ``raise_on_error=False``.
+        """
+        args = (*positional, *(named.pop("args", None) or ()))
+        kwargs = named.pop("kwargs", None) or {}
+        params = named.pop("params", None)
+        return self._recorder.run(function, args, {**named, **kwargs}, params)
+
+    def wrap(
+        self,
+        function: Any = None,
+        *,
+        params: Mapping[str, object] | None = None,
+    ) -> Any:
+        """Decorate a function, so that each of its calls is recorded as by ``track``.
+
+        Used as ``@tracker.wrap`` or ``@tracker.wrap(params={...})``, on functions, methods,
+        coroutines and generators.
+        """
+        if isinstance(function, dict):  # @tracker.wrap({...})
+            function, params = None, function
+        if function is None:
+            return lambda later: self._recorder.wrap(later, params)
+        return self._recorder.wrap(function, params)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def rows(
+        self,
+        all: bool = False,  # noqa: A002  # the seed's word, for to_df(all=True)
+        head: int | None = None,
+        tail: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """The rows of the run as dicts, in order of arrival; with *all*, of every run.
+
+        Each has every column of the table, with None where it has no value.
+        """
+        return self._store.rows(Slice(None if all else self.track_id, head, tail))
+
+    def column(self, name: str) -> list[Any]:
+        """The values of one key in the rows of the run, None where a row has none.
+
+        Raises:
+            UnknownColumnError: no row of the run has it.
+        """
+        return self._store.column(name, self.track_id)
+
+    def __len__(self) -> int:
+        """How many rows the run has."""
+        return self._store.count(self.track_id)
+
+    def __bool__(self) -> bool:
+        """True: a tracker without rows is a tracker all the same."""
+        return True
+
+    @property
+    def conn(self) -> sqlite3.Connection:
+        """An SQL connection that can only read, on which the file is attached as ``db``.
+
+        It follows what is committed (of an in-memory tracker it is a copy as of this access) and
+        is closed by a fork: ask for it where you need it, rather than to keep it.
+        """
+        return self._database.view
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An asset by its id, the key this run logged it under last, or a unique prefix.
+
+        See ``Assets.get`` for what it raises.
+        """
+        return self.assets.get(name, default)
+
+    def remove_asset(self, name: str, column: str | None = None) -> int:
+        """Delete an asset, and set to NULL the cells that name it; how many cells."""
+        return self.assets.remove(name, column)
+
+    def to_csv(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        all: bool = False,  # noqa: A002
+    ) -> int:
+        """Write the rows of the run, or of all runs, as CSV to a file or to stdout; how many."""
+        from . import render
+
+        rows = self.rows(all=all)
+        columns = render.columns_of(rows, self._store.columns())
+        if path is None:
+            return render.write_csv(rows, columns, sys.stdout)
+        with _opened_to_write(path) as file:
+            return render.write_csv(rows, columns, file)
+
+    def __str__(self) -> str:
+        """The rows of the run as a table; of a long run, both ends."""
+        from . import render
+
+        total = len(self)
+        ends = total > 2 * _ENDS
+        rows = self.rows(head=_ENDS) + self.rows(tail=_ENDS) if ends else self.rows()
+        return render.shortened(rows, total, render.columns_of(rows, self._store.columns()))
+
+    def __repr__(self) -> str:
+        """How the tracker was made, without a look at the file."""
+        return f"Tracker({self._arguments['db']!r}, track_id={self.track_id!r})"
+
+    # -- life --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file and the sinks. A later call opens them again; memory is gone."""
+        if self._sinks is not None:
+            self._sinks.close()
+        self._database.close()
+
+    def __enter__(self) -> Tracker:  # noqa: PYI034  # typing has no Self before Python 3.11
+        """The tracker itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As a pickle: the same run of the same file."""
+        if self._database.in_memory:
+            raise TypeError("a tracker in memory cannot be pickled; give it a file")
+        arguments = {**self._arguments, "db": self.db, "track_id": self.track_id, "reset": False}
+        return _reopened, (type(self), arguments, self._params)
+
+    def _append_all(self, rows: list[dict[str, Any]], stamps: Sequence[str] = ()) -> int:
+        stored = self._writer.append_all(rows, stamps)
+        if self._sinks is None:
+            self._latest = deque(stored, maxlen=1).pop() if rows else self._latest
+            return len(rows)
+        for row in stored:
+            self._latest = row
+            self._sinks.write(row)
+        return len(rows)
+
+    def _wait(self, row: dict[str, Any], waiting: batches.Waiting) -> dict[str, Any]:
+        row = prepared(row)
+        stamp = self._writer.stamp()
+        waiting.append((stamp, row))
+        shown = {k: v.sha256[:16] if isinstance(v, Packed) else v for k, v in row.items()}
+        return {**shown, TIMESTAMP: stamp, TRACK_ID: self.track_id}
+
+    def _free_name(self) -> str:
+        with self._database.lock:
+            db = self._database.connection()
+            return new_track_id(lambda name: events.is_taken(db, name))
+
+
+def _reopened(
+    cls: type[Tracker], arguments: dict[str, Any], params: Mapping[str, object]
+) -> Tracker:
+    return cls(params=params, **arguments)
+
+
+@contextmanager
+def _opened_to_write(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    from .errors import StorageError
+
+    try:
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise StorageError(str(path), f"cannot be written ({error.strerror})") from error

@@ -1,0 +1,1 @@
+"""Adapters to optional packages, one module each, imported only when first needed."""
