@@ -5,7 +5,6 @@ An asset is named by the first 16 hex digits of its SHA-256, by more where two m
 
 from __future__ import annotations
 
-import hashlib
 import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -123,6 +122,8 @@ def open_checked(db: sqlite3.Connection, stored: Stored) -> io.BufferedReader:
     Raises:
         DamagedAssetError: they are not.
     """
+    import hashlib
+
     digest = hashlib.sha256()
     for chunk in _chunks(db, stored.id):
         digest.update(chunk)

@@ -10,7 +10,7 @@ written as ``$s:`` and the same base64.
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ def _tagged_scalar(value: object) -> object:
     if isinstance(value, str) and not is_encodable(value):
         return {"$s": _surrogates_to_base64(value)}
     if isinstance(value, bytes):
-        return {"$b": b64encode(value).decode()}
+        return {"$b": _base64(value)}
     if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
         return {"$i": hex(value)}
     return value
@@ -90,16 +90,20 @@ def _untagged_key(key: str) -> str:
 
 
 def _surrogates_to_base64(text: str) -> str:
-    return b64encode(text.encode("utf-8", "surrogatepass")).decode()
+    return _base64(text.encode("utf-8", "surrogatepass"))
 
 
 def _base64_to_surrogates(text: str) -> str:
-    return b64decode(text).decode("utf-8", "surrogatepass")
+    return a2b_base64(text).decode("utf-8", "surrogatepass")
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()
 
 
 _UNTAG: dict[str, Callable[[Any], Any]] = {
     "$f": float,
     "$i": lambda text: int(text, 16),
-    "$b": b64decode,
+    "$b": a2b_base64,
     "$s": _base64_to_surrogates,
 }

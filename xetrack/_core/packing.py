@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from typing import IO, TYPE_CHECKING, Any
 
 from .errors import PickleForbiddenError, UnpicklableError
@@ -65,6 +64,8 @@ def pack(value: object) -> Packed:
     Raises:
         UnpicklableError: pickle cannot.
     """
+    import pickle
+
     out = _Hashed()
     try:
         pickle.Pickler(out, protocol=_PROTOCOL).dump(value)
@@ -110,6 +111,8 @@ def unpack(kind: str, asset: str, file: IO[bytes], *, allow_pickle: bool) -> Any
         raise PickleForbiddenError(asset, "allow_pickle is False")
     if os.environ.get("XETRACK_ALLOW_PICKLE") == "0":
         raise PickleForbiddenError(asset, "XETRACK_ALLOW_PICKLE=0 forbids it to this process")
+    import pickle
+
     return pickle.load(file)  # noqa: S301  # asked for by name, allowed, and its SHA-256 checked
 
 
