@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from .values import NotPlainError, plain
@@ -15,7 +16,7 @@ _DEEPEST = 8
 
 def name_of(function: Callable[..., Any]) -> str:
     """The name of a function, of what is inside a partial, or of a callable object's type."""
-    while hasattr(function, "func") and not hasattr(function, "__name__"):
+    while isinstance(function, functools.partial):
         function = function.func
     return str(getattr(function, "__name__", type(function).__name__))
 
@@ -49,6 +50,18 @@ def text_of(value: object) -> str:
         return f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
     left = len(text) - _LONGEST_TEXT
     return text if left <= 0 else f"{text[:_LONGEST_TEXT]}... ({left} characters more)"
+
+
+def text_of_error(error: BaseException) -> str:
+    """Type and message of an exception, as the last line of a traceback has them."""
+    kind = type(error)
+    ours = kind.__module__ in ("builtins", "__main__")
+    name = kind.__qualname__ if ours else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001  # whatever its own method raises
+        message = "<exception str() failed>"
+    return f"{name}: {message}" if message else name
 
 
 def fields_of(value: object) -> dict[str, object] | None:

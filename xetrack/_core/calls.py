@@ -5,19 +5,20 @@ from __future__ import annotations
 import functools
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from .arguments import described, name_of
+from .arguments import described, name_of, text_of_error
 from .errors import AssetError, KeyNameError, StorageWarning
 from .names import key_text
+from .prepare import plain_or_packed, prepared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 
 # Flags of a code object; the module inspect has names for them, and costs 10 ms to import.
-_GENERATOR, _COROUTINE = 0x20, 0x80
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 class Recorder:
@@ -38,9 +39,8 @@ class Recorder:
 
         A coroutine or generator is recorded when it ends: what is returned stands in for it.
         """
-        kwargs, params = dict(kwargs or {}), dict(params or {})
-        for key in params:
-            key_text(key)  # a bad one is told before the work, not after
+        kwargs = dict(kwargs or {})
+        params = prepared(params or {})  # what is wrong with them is told before the work
         call = _Call(self, function, args, kwargs, params)
         try:
             with call.timed():
@@ -69,18 +69,44 @@ class Recorder:
         def plain(*args: Any, **kwargs: Any) -> Any:
             return run(function, args, kwargs, params)
 
+        # A call that fails before it begins (wrong arguments) leaves nothing to wait for.
         @functools.wraps(function)
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            return await run(function, args, kwargs, params)
+            waiting = run(function, args, kwargs, params)
+            return None if waiting is None else await waiting
 
         @functools.wraps(function)
         def generator(*args: Any, **kwargs: Any) -> Any:
-            return (yield from run(function, args, kwargs, params))
+            return (yield from run(function, args, kwargs, params) or ())
 
-        if kind & _COROUTINE:
-            return coroutine
-        # An async generator cannot delegate: the plain wrapper returns the one that stands in.
-        return generator if kind & _GENERATOR else plain
+        by_flag = {
+            _COROUTINE: coroutine,
+            _GENERATOR: generator,
+            _ASYNC_GENERATOR: self._wrap_async_generator(function, params),
+        }
+        return next((wrapper for flag, wrapper in by_flag.items() if kind & flag), plain)
+
+    def _wrap_async_generator(self, function: Any, params: Mapping[str, object] | None) -> Any:
+        run = self.run
+
+        @functools.wraps(function)
+        async def async_generator(*args: Any, **kwargs: Any) -> Any:
+            stands_in = run(function, args, kwargs, params)
+            step: Callable[[], Any] | None = stands_in.__anext__ if stands_in else None
+            while step is not None:
+                try:
+                    item = await step()
+                except StopAsyncIteration:
+                    return
+                try:
+                    step = functools.partial(stands_in.asend, (yield item))
+                except GeneratorExit:
+                    await stands_in.aclose()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001  # it is the generator's to handle
+                    step = functools.partial(stands_in.athrow, thrown)
+
+        return async_generator
 
 
 class _Call:
@@ -111,13 +137,15 @@ class _Call:
 
     def returned(self, result: object) -> None:
         """Record that the call returned *result*; of what cannot be stored a warning tells."""
+        columns: dict[str, object] = {}
+        for key, value in _columns(result).items():
+            try:
+                columns[key] = plain_or_packed(value)
+            except AssetError as error:
+                message = f"{key} of {self._name} was returned but not stored: {error}"
+                warnings.warn(message, StorageWarning, stacklevel=4)
         row = {**self._row, "error": "", "function_time": self._seconds}
-        try:
-            self._recorder.log({**row, **_columns(result), **self._params})
-        except (AssetError, KeyNameError) as error:
-            message = f"the result of {self._name} was returned but not stored: {error}"
-            warnings.warn(message, StorageWarning, stacklevel=4)
-            self._recorder.log({**row, "function_result": None, **self._params})
+        self._recorder.log({**row, **columns, **self._params})
 
     def failed(self, error: BaseException) -> None:
         """Record that the call raised *error*."""
@@ -127,7 +155,7 @@ class _Call:
         self._recorder.log(
             {
                 **self._row,
-                "error": traceback.format_exception_only(type(error), error)[-1].strip(),
+                "error": text_of_error(error),
                 "traceback": trace,
                 "function_time": self._seconds,
                 **self._params,
@@ -169,9 +197,7 @@ class _Call:
             try:
                 advance = functools.partial(generator.send, (yield item))
             except GeneratorExit:
-                with self.timed():
-                    generator.close()
-                self.returned(None)
+                self._closed(generator)
                 raise
             except BaseException as thrown:  # noqa: BLE001  # it is the generator's to handle
                 advance = functools.partial(generator.throw, thrown)
@@ -196,12 +222,28 @@ class _Call:
             try:
                 advance = functools.partial(generator.asend, (yield item))
             except GeneratorExit:
-                with self.timed():
-                    await generator.aclose()
-                self.returned(None)
+                await self._closed_async(generator)
                 raise
             except BaseException as thrown:  # noqa: BLE001  # it is the generator's to handle
                 advance = functools.partial(generator.athrow, thrown)
+
+    def _closed(self, generator: Generator[Any, Any, Any]) -> None:
+        try:
+            with self.timed():
+                generator.close()
+        except BaseException as error:
+            self.failed(error)
+            raise
+        self.returned(None)
+
+    async def _closed_async(self, generator: AsyncGenerator[Any, Any]) -> None:
+        try:
+            with self.timed():
+                await generator.aclose()
+        except BaseException as error:
+            self.failed(error)
+            raise
+        self.returned(None)
 
 
 def _kind(function: Any) -> int:
@@ -218,8 +260,8 @@ def _kind(function: Any) -> int:
 def _columns(result: object) -> dict[str, object]:
     """A dict result as columns, if its keys can be; any other as ``function_result``."""
     if isinstance(result, dict):
-        try:
-            return {key_text(key): value for key, value in result.items()}
-        except KeyNameError:
-            pass
+        with suppress(KeyNameError):
+            columns = {key_text(key): value for key, value in result.items()}
+            if len(columns) == len(result):  # no two keys are one name
+                return columns
     return {"function_result": result}

@@ -13,9 +13,9 @@ import time
 import warnings
 import weakref
 from contextlib import closing, contextmanager
-from functools import cache
 from typing import TYPE_CHECKING
 
+from . import forks
 from .errors import BusyError, MissingFileError, StorageError, StorageWarning
 from .layout import FORMAT, file_format, migrate
 from .opening import connect, is_busy, readable_uri, uri
@@ -30,6 +30,7 @@ OLDEST_SQLITE = (3, 26, 0)
 # of SQLite's usual page that takes a quarter less time; the file grows by 3 %, and to scan it takes
 # a quarter more (docs/benchmarks.md).
 _PAGE_BYTES = 2048
+_SLICE_PAGES = 1000  # freed at a time, between which others may write
 _LONGEST_NAP_S = 0.02
 _stat = os.stat
 
@@ -67,7 +68,7 @@ class Database:
         self._viewed_changes = 0
         self._connections: set[sqlite3.Connection] = set()
         weakref.finalize(self, _close_all, self._connections)
-        _forks().databases.add(self)
+        forks.survive(self)
 
     def cursor(self) -> sqlite3.Cursor:
         """The cursor to write with, on the file that the path leads to now; hold ``lock``.
@@ -159,34 +160,51 @@ class Database:
             return self._view
 
     def open_view(self, *, write: bool = False) -> sqlite3.Connection:
-        """A new connection on which the file is attached as ``db``; writes only if asked to."""
+        """A new connection on which the file is attached as ``db``; writes only if asked to.
+
+        Raises:
+            StorageError: the file cannot be opened.
+        """
         db = self._connected(":memory:")
-        if self.in_memory:
-            location = f"file:xetrack-{time.time_ns()}-{id(db)}?mode=memory&cache=shared"
-            with closing(connect(location)) as copy:
-                self.connection().backup(copy)
+        try:
+            if self.in_memory:
+                self._attach_copy(db)
+            else:
+                location = uri(self.path, "rw") if write else readable_uri(self.path)
                 db.execute("ATTACH ? AS db", (location,))
-        else:
-            location = uri(self.path, "rw") if write else readable_uri(self.path)
-            db.execute("ATTACH ? AS db", (location,))
-            file_format(db, self.path)
-        # An attached file starts at FULL, and the pragma without "db." does not reach it.
-        db.execute(f"PRAGMA db.synchronous = {self._synchronous()}")
-        db.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout_s * 1000)}")
-        db.execute(f"PRAGMA query_only = {int(not write)}")
+                file_format(db, self.path, "db")
+            # An attached file starts at FULL, and the pragma without "db." does not reach it.
+            db.execute(f"PRAGMA db.synchronous = {self._synchronous()}")
+            db.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout_s * 1000)}")
+            db.execute(f"PRAGMA query_only = {int(not write)}")
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
         return db
+
+    def _attach_copy(self, db: sqlite3.Connection) -> None:
+        location = f"file:xetrack-{time.time_ns()}-{id(db)}?mode=memory&cache=shared"
+        with closing(connect(location)) as copy:
+            self.connection().backup(copy)
+            db.execute("ATTACH ? AS db", (location,))
 
     def shrink(self) -> None:
         """Give free pages back to the disk, in slices between which others may write."""
         with self.lock:
             db = self.connection()
-            while db.execute("PRAGMA freelist_count").fetchone() != (0,):
-                # Python steps a pragma once, which frees one page; fetching takes all the steps.
-                before = db.execute("PRAGMA freelist_count").fetchone()
-                self._patiently(db, "PRAGMA incremental_vacuum(1000)").fetchall()
-                if db.execute("PRAGMA freelist_count").fetchone() == before:
-                    break  # the file was made without auto_vacuum
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            try:
+                while self._free_some(db):
+                    pass
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+
+    def _free_some(self, db: sqlite3.Connection) -> bool:
+        """Free some pages; False where none is free, or the file was made without auto_vacuum."""
+        (before,) = db.execute("PRAGMA freelist_count").fetchone()
+        # Python steps a pragma once, which frees one page; fetching takes all the steps.
+        self._patiently(db, f"PRAGMA incremental_vacuum({_SLICE_PAGES})").fetchall()
+        (after,) = db.execute("PRAGMA freelist_count").fetchone()
+        return bool(after < before)
 
     def close(self) -> None:
         """Close every connection; a later call that needs one opens it again."""
@@ -308,43 +326,3 @@ def _roll_back(db: sqlite3.Connection) -> None:
 def _close_all(connections: set[sqlite3.Connection]) -> None:
     while connections:
         connections.pop().close()
-
-
-class _Forks:
-    """The databases of this process, and what is done with them around a fork."""
-
-    def __init__(self) -> None:
-        self.databases: weakref.WeakSet[Database] = weakref.WeakSet()
-        self._one_at_a_time = threading.Lock()
-        self._held: list[Database] = []
-
-    def before(self) -> None:
-        self._one_at_a_time.acquire()
-        self._held = sorted(self.databases, key=id)
-        for database in self._held:
-            database.hold()
-
-    def after_in_parent(self) -> None:
-        for database in reversed(self._held):
-            database.release()
-        self._held = []
-        self._one_at_a_time.release()
-
-    def after_in_child(self) -> None:
-        for database in self._held:
-            database.renew()
-        self._held = []
-        self._one_at_a_time = threading.Lock()
-
-
-@cache
-def _forks() -> _Forks:
-    """Made with the first database: an import changes nothing in the process."""
-    forks = _Forks()
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=forks.before,
-            after_in_parent=forks.after_in_parent,
-            after_in_child=forks.after_in_child,
-        )
-    return forks

@@ -8,7 +8,7 @@ from . import assets
 from .errors import UnknownColumnError, UnknownRunError
 from .names import OVERFLOW, quoted
 from .overflow import from_text, to_text
-from .values import decoder, same
+from .values import INT64_MAX, decoder, same
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,7 +56,7 @@ class Slice(NamedTuple):
         direction, number = ("ASC", self.head) if self.tail is None else ("DESC", self.tail)
         # Picked by number first: to sort whole rows would read all that a long run ever logged.
         picked = f"SELECT rowid FROM {table.sql} {run} ORDER BY rowid {direction} LIMIT ?"
-        return f"WHERE rowid IN ({picked})", [*bound, number]
+        return f"WHERE rowid IN ({picked})", [*bound, min(number or 0, INT64_MAX)]
 
 
 def rows(db: sqlite3.Connection, table: Table, which: Slice) -> Iterator[dict[str, Any]]:

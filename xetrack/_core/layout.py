@@ -49,7 +49,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
 FORMAT = len(MIGRATIONS)
 
 
-def file_format(db: sqlite3.Connection, path: str) -> int:
+def file_format(db: sqlite3.Connection, path: str, schema: str = "main") -> int:
     """The format of the open file, 0 where it is still empty.
 
     Raises:
@@ -58,9 +58,9 @@ def file_format(db: sqlite3.Connection, path: str) -> int:
         LaterFormatError: a later xetrack wrote it.
     """
     try:
-        (made_by,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (made_by,) = db.execute(f"PRAGMA {schema}.application_id").fetchone()
+        (version,) = db.execute(f"PRAGMA {schema}.user_version").fetchone()
+        (tables,) = db.execute(f"SELECT count(*) FROM {schema}.sqlite_master").fetchone()
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:

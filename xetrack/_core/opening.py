@@ -50,6 +50,8 @@ def readable_uri(path: str) -> str:
     """
     if not os.path.exists(path):
         raise MissingFileError(path)
+    if os.path.isdir(path):
+        raise StorageError(path, "is a folder; give the path of a file in it")
     location = uri(path, "ro")
     try:
         with closing(connect(location)) as db:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from typing import IO, TYPE_CHECKING, Any
 
 from .errors import PickleForbiddenError, UnpicklableError
@@ -28,6 +29,7 @@ class Packed:
         self.type_name = f"{cls.__module__}.{cls.__qualname__}".replace("builtins.", "")
         self.size_bytes = written.size_bytes
         self.file = written.file
+        weakref.finalize(self, self.file.close)
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, in pieces of ``CHUNK_BYTES``."""
@@ -70,6 +72,7 @@ def pack(value: object) -> Packed:
     try:
         pickle.Pickler(out, protocol=_PROTOCOL).dump(value)
     except Exception as error:  # whatever the object's own methods raise
+        out.file.close()
         raise UnpicklableError(_described(value), f"{type(error).__name__}: {error}") from error
     return Packed(out, PICKLE, value)
 

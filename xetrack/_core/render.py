@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-_MARGIN = 5  # rows shown at each end of a long table
+_ROOM = 2  # a column is wider than its head by so much, which leaves room for its values
 
 
 def columns_of(rows: Iterable[Row], first: Iterable[str] = ()) -> list[str]:
@@ -35,7 +35,7 @@ def markdown(rows: Sequence[Row], columns: Sequence[str] = (), *, index: bool = 
     if index:
         cells = [[str(number), *line] for number, line in enumerate(cells)]
         heads, right = ["", *heads], [True, *right]
-    widths = [max(2, *map(_width, column)) for column in zip(heads, *cells)] if heads else []
+    widths = [max(_width(column[0]) + _ROOM, *map(_width, column)) for column in zip(heads, *cells)]
     rule = [("-" * (w + 1) + ":" if r else ":" + "-" * (w + 1)) for w, r in zip(widths, right)]
     lines = [_line(heads, widths, right), "|" + "|".join(rule) + "|"]
     lines += [_line(line, widths, right) for line in cells]

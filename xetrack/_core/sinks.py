@@ -85,7 +85,7 @@ class Sinks:
         for number, sink in enumerate(self._sinks):
             try:
                 sink.write(row)
-            except StorageError as error:  # noqa: PERF203  # one sink must not stop the next
+            except StorageError as error:
                 if number not in self._told:
                     self._told.add(number)
                     message = f"{error}; the row is in the database, and the work goes on"

@@ -9,9 +9,9 @@ from .clock import Clock
 from .errors import UnknownTableError
 from .names import OVERFLOW, key_text
 from .packing import Packed
+from .prepare import plain_or_packed
 from .table import Table, event_tables
 from .values import plain
-from .writer import plain_or_packed
 
 if TYPE_CHECKING:
     import sqlite3

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from . import adapters, batches, events
 from .calls import Recorder
@@ -14,22 +13,22 @@ from .database import IN_MEMORY, Database
 from .events import Slice
 from .names import TIMESTAMP, TRACK_ID, checked_track_id, new_track_id, table_name
 from .packing import Packed
-from .shelf import Assets
+from .prepare import prepared
+from .run import Run
 from .sinks import JsonLines, Sinks
 from .store import Store
-from .writer import RunWriter, Unkept, prepared
+from .writer import RunWriter, Unkept
 
 if TYPE_CHECKING:
     import os
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
 SKIP_INSERT = "SKIP_INSERT"
-_ENDS = 5  # rows at each end of a long run that print() shows
+_NOT_IN_PICKLES = {"self", "params", "__class__"}
 
 
-class Tracker:
+class Tracker(Run):
     """Writes one run: rows that share a ``track_id``, in one table of one SQLite file.
 
     Each row is committed when the call that logged it returns, and survives the death of the
@@ -91,21 +90,20 @@ class Tracker:
         logs_file_format: str | None = None,
         logs_stdout: bool = False,
     ) -> None:
-        self._arguments = {
-            name: value for name, value in locals().items() if name not in ("self", "params")
-        }
+        given = locals()
+        self._arguments = {name: given[name] for name in given.keys() - _NOT_IN_PICKLES}
         choice("durability", durability, ("normal", "full"))
         choice("on_storage_error", on_storage_error, ("spool", "raise"))
         choice("engine", engine, ("sqlite", "duckdb"))
         path = path_text(db)
         keeps = path != SKIP_INSERT
-        self._database = Database(path if keeps else IN_MEMORY, create=True, durability=durability)
-        self._store = Store(self._database, table_name(table), must_exist=False)
+        database = Database(path if keeps else IN_MEMORY, create=True, durability=durability)
+        store = Store(database, table_name(table), must_exist=False)
         if reset:
-            self._store.delete_all()
-        name = self._free_name() if track_id is None else checked_track_id(track_id)
-        self._writer = RunWriter(self._database, table, name) if keeps else Unkept(name)
-        self.assets = Assets(self._database, table, name, allow_pickle=allow_pickle)
+            store.delete_all()
+        name = _free_name(database) if track_id is None else checked_track_id(track_id)
+        super().__init__(store, name, allow_pickle=allow_pickle)
+        self._writer = RunWriter(database, table, name) if keeps else Unkept(name)
         self._params: dict[str, Any] = {}
         self._latest: dict[str, Any] = {}
         self._open_batches = 0
@@ -119,16 +117,6 @@ class Tracker:
         if engine == "duckdb":
             adapters.load("duckdb", 'engine="duckdb"')
         self._measurement_interval = measurement_interval
-
-    @property
-    def track_id(self) -> str:
-        """The name of the run."""
-        return self._writer.track_id
-
-    @property
-    def db(self) -> str:
-        """The path of the file, or ``Tracker.IN_MEMORY``."""
-        return self._database.path
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -274,91 +262,17 @@ class Tracker:
             return lambda later: self._recorder.wrap(later, params)
         return self._recorder.wrap(function, params)
 
-    # -- reading -----------------------------------------------------------------------------
-
-    def rows(
-        self,
-        all: bool = False,  # noqa: A002  # the seed's word, for to_df(all=True)
-        head: int | None = None,
-        tail: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """The rows of the run as dicts, in order of arrival; with *all*, of every run.
-
-        Each has every column of the table, with None where it has no value.
-        """
-        return self._store.rows(Slice(None if all else self.track_id, head, tail))
-
-    def column(self, name: str) -> list[Any]:
-        """The values of one key in the rows of the run, None where a row has none.
-
-        Raises:
-            UnknownColumnError: no row of the run has it.
-        """
-        return self._store.column(name, self.track_id)
-
-    def __len__(self) -> int:
-        """How many rows the run has."""
-        return self._store.count(self.track_id)
-
-    def __bool__(self) -> bool:
-        """True: a tracker without rows is a tracker all the same."""
-        return True
-
-    @property
-    def conn(self) -> sqlite3.Connection:
-        """An SQL connection that can only read, on which the file is attached as ``db``.
-
-        It follows what is committed (of an in-memory tracker it is a copy as of this access) and
-        is closed by a fork: ask for it where you need it, rather than to keep it.
-        """
-        return self._database.view
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """An asset by its id, the key this run logged it under last, or a unique prefix.
-
-        See ``Assets.get`` for what it raises.
-        """
-        return self.assets.get(name, default)
-
-    def remove_asset(self, name: str, column: str | None = None) -> int:
-        """Delete an asset, and set to NULL the cells that name it; how many cells."""
-        return self.assets.remove(name, column)
-
-    def to_csv(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        all: bool = False,  # noqa: A002
-    ) -> int:
-        """Write the rows of the run, or of all runs, as CSV to a file or to stdout; how many."""
-        from . import render
-
-        rows = self.rows(all=all)
-        columns = render.columns_of(rows, self._store.columns())
-        if path is None:
-            return render.write_csv(rows, columns, sys.stdout)
-        with _opened_to_write(path) as file:
-            return render.write_csv(rows, columns, file)
-
-    def __str__(self) -> str:
-        """The rows of the run as a table; of a long run, both ends."""
-        from . import render
-
-        total = len(self)
-        ends = total > 2 * _ENDS
-        rows = self.rows(head=_ENDS) + self.rows(tail=_ENDS) if ends else self.rows()
-        return render.shortened(rows, total, render.columns_of(rows, self._store.columns()))
+    # -- life --------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         """How the tracker was made, without a look at the file."""
         return f"Tracker({self._arguments['db']!r}, track_id={self.track_id!r})"
 
-    # -- life --------------------------------------------------------------------------------
-
     def close(self) -> None:
         """Close the file and the sinks. A later call opens them again; memory is gone."""
         if self._sinks is not None:
             self._sinks.close()
-        self._database.close()
+        self._store.database.close()
 
     def __enter__(self) -> Tracker:  # noqa: PYI034  # typing has no Self before Python 3.11
         """The tracker itself."""
@@ -375,7 +289,7 @@ class Tracker:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As a pickle: the same run of the same file."""
-        if self._database.in_memory:
+        if self._store.database.in_memory:
             raise TypeError("a tracker in memory cannot be pickled; give it a file")
         arguments = {**self._arguments, "db": self.db, "track_id": self.track_id, "reset": False}
         return _reopened, (type(self), arguments, self._params)
@@ -397,24 +311,14 @@ class Tracker:
         shown = {k: v.sha256[:16] if isinstance(v, Packed) else v for k, v in row.items()}
         return {**shown, TIMESTAMP: stamp, TRACK_ID: self.track_id}
 
-    def _free_name(self) -> str:
-        with self._database.lock:
-            db = self._database.connection()
-            return new_track_id(lambda name: events.is_taken(db, name))
+
+def _free_name(database: Database) -> str:
+    with database.lock:
+        db = database.connection()
+        return new_track_id(lambda name: events.is_taken(db, name))
 
 
 def _reopened(
     cls: type[Tracker], arguments: dict[str, Any], params: Mapping[str, object]
 ) -> Tracker:
     return cls(params=params, **arguments)
-
-
-@contextmanager
-def _opened_to_write(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    from .errors import StorageError
-
-    try:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            yield file
-    except OSError as error:
-        raise StorageError(str(path), f"cannot be written ({error.strerror})") from error

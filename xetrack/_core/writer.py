@@ -5,102 +5,30 @@ There is a fast way for rows like those stored before, and a careful way for all
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from itertools import chain, repeat
-from math import isnan
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import repeat
+from typing import TYPE_CHECKING
 
 from . import assets
 from .clock import Clock
-from .errors import AssetError, KeyNameError, XetrackError
-from .names import TIMESTAMP, TRACK_ID, key_text
-from .packing import Packed, pack
+from .errors import AssetError, XetrackError
+from .names import TIMESTAMP, TRACK_ID
+from .packing import Packed
+from .plans import Plan, is_asset_id
+from .prepare import Alike, alike, alone, prepared
 from .table import Table, schema_version
-from .values import (
-    BLOB,
-    BOOLEAN,
-    EXACT_FLOAT_INT,
-    INTEGER,
-    REAL,
-    TEXT,
-    NotPlainError,
-    declared_type,
-    plain,
-)
+from .values import TEXT, declared_type
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .database import Database
+    from .prepare import Row
     from .values import Plain
 
-Row = dict[str, Any]
-
 _ADD_RUN = 'INSERT OR IGNORE INTO runs (track_id, "table", started) VALUES (?, ?, ?)'
-# A row goes in only while its run is listed: where somebody deleted the run, replaced the table or
-# the file, nothing is inserted and the careful way makes anew what is missing.
-_WHILE_LISTED = 'FROM runs WHERE runs.track_id = ?2 AND runs."table" = ?'
-
-_AS_IT_IS = frozenset({(bool, BOOLEAN), (bytes, BLOB)})
-_FOR_INT = frozenset({INTEGER, REAL})
-_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-_ASSET_ID = re.compile(r"[0-9a-f]{16,64}")
-_NONE = type(None)
 _MOST_PLANS = 256
-_MOST_ALIKE = 1000  # of which one that needs care sends the others the careful way too
 _MOST_SETTLED = 4096
-
-
-class Plan:
-    """How rows of certain keys, all of which have columns, are inserted."""
-
-    def __init__(self, table: Table, keys: tuple[str, ...]) -> None:
-        self.keys = keys
-        self.declared = tuple(table.columns[key] for key in keys)
-        self.one = table.insert(keys, _WHILE_LISTED)
-        self.many = table.insert(keys)  # in a transaction, in which the run is listed
-
-    # The innermost loop of logging: one pass, without a call for what is simple.
-    def suits(self, row: Row, settled: Container[tuple[str, str]]) -> bool:  # noqa: C901
-        """Whether the values of *row* can be bound as they are."""
-        for value, declared, key in zip(row.values(), self.declared, self.keys):
-            kind = value.__class__
-            if kind is float:
-                if declared != REAL or value != value:  # noqa: PLR0124  # NaN
-                    return False
-            elif kind is int:
-                # Another process may have made the column REAL: up to here that does not matter.
-                if declared not in _FOR_INT or not -EXACT_FLOAT_INT <= value <= EXACT_FLOAT_INT:
-                    return False
-            elif kind is str:
-                if declared != TEXT:
-                    return False
-                if len(value) >= assets.SHORTEST_ID and _may_refer(key, value, settled):
-                    return False
-            elif value is not None and (kind, declared) not in _AS_IT_IS:
-                return False
-        return True
-
-    def suits_all(self, columns: Sequence[Sequence[Any]]) -> bool:
-        """The same of the columns of many rows, each looked at as a whole."""
-        return all(map(_suits_column, self.declared, columns))
-
-
-def _suits_column(declared: str, column: Sequence[Any]) -> bool:
-    kinds = set(map(type, column))
-    if _NONE in kinds:
-        kinds.discard(_NONE)
-        column = [value for value in column if value is not None]
-    if kinds == {float}:
-        return declared == REAL and not any(map(isnan, column))
-    if kinds == {int}:
-        in_range = min(column) >= -EXACT_FLOAT_INT and max(column) <= EXACT_FLOAT_INT
-        return declared in _FOR_INT and in_range
-    if kinds == {str}:
-        may_refer = max(map(len, column)) >= assets.SHORTEST_ID
-        return declared == TEXT and not (may_refer and any(map(_ASSET_ID.fullmatch, column)))
-    return all((kind, declared) in _AS_IT_IS for kind in kinds)
 
 
 class RunWriter:
@@ -129,7 +57,7 @@ class RunWriter:
             row = prepared(row)
             stored = self._append_fast(row)
         if stored is None:
-            (stored,) = self._append_groups([_alone(row)])
+            (stored,) = self._append_groups([alone(row)])
         return stored
 
     def append_all(self, rows: Iterable[Row], stamps: Sequence[str] = ()) -> Iterator[Row]:
@@ -139,10 +67,10 @@ class RunWriter:
             rows: the rows.
             stamps: a timestamp for each, from ``stamp``; by default they are taken now.
         """
-        groups = list(_alike(rows))
+        groups = list(alike(rows))
         return self._append_groups(groups, stamps) if groups else iter(())
 
-    def _append_groups(self, groups: list[_Alike], stamps: Sequence[str] = ()) -> Iterator[Row]:
+    def _append_groups(self, groups: list[Alike], stamps: Sequence[str] = ()) -> Iterator[Row]:
         try:
             with self._database.transaction() as db:
                 self._enter(db, groups[0].rows[0])
@@ -207,7 +135,7 @@ class RunWriter:
             self._settled.clear()
         return stamps
 
-    def _insert_group(self, db: sqlite3.Connection, group: _Alike, stamps: Sequence[str]) -> None:
+    def _insert_group(self, db: sqlite3.Connection, group: Alike, stamps: Sequence[str]) -> None:
         rows, plan = group.rows, self._plans.get(group.keys)
         if plan is None:
             plan = self._insert(db, rows[0], stamps[0])
@@ -231,7 +159,7 @@ class RunWriter:
             if isinstance(value, Packed):
                 row[key] = assets.keep(db, value, stamp)
                 assets.refer(db, self._reference(key), row[key], stamp)
-            elif isinstance(value, str) and _ASSET_ID.fullmatch(value):
+            elif isinstance(value, str) and is_asset_id(value):
                 self._settle(db, key, value, stamp)
         cells = table.cells(db, row)
         db.execute(table.insert(cells), (stamp, self.track_id, *cells.values()))
@@ -263,67 +191,6 @@ class RunWriter:
     def _known_table(self) -> Table:
         assert self._table is not None  # noqa: S101  # _enter made it
         return self._table
-
-
-def _column_type(value: Plain | Packed) -> str:
-    return TEXT if isinstance(value, Packed) else declared_type(value)
-
-
-def _may_refer(key: str, text: str, settled: Container[tuple[str, str]]) -> bool:
-    """Whether *text* has the form of an asset's id, and has not been looked up yet."""
-    return _ASSET_ID.fullmatch(text) is not None and (key, text) not in settled
-
-
-class _Alike(NamedTuple):
-    """Rows that follow each other and have the same keys, and the values of each key."""
-
-    keys: tuple[str, ...]
-    rows: list[Row]
-    columns: list[tuple[Any, ...]]
-
-
-def _alike(rows: Iterable[Row]) -> Iterator[_Alike]:
-    """The rows, prepared, in groups of the same keys."""
-    keys: tuple[str, ...] = ()
-    group: list[Row] = []
-    for row in rows:
-        if tuple(row) != keys or len(group) == _MOST_ALIKE:
-            yield from _prepared_group(keys, group)
-            keys, group = tuple(row), []
-        group.append(row)
-    yield from _prepared_group(keys, group)
-
-
-def _prepared_group(keys: tuple[str, ...], rows: list[Row]) -> Iterator[_Alike]:
-    """Rows of the same keys, looked at one by one only if some have more than scalars."""
-    if not rows:
-        return
-    columns = list(zip(*map(dict.values, rows)))
-    kinds = set(chain.from_iterable(map(type, column) for column in columns))
-    if kinds <= _SCALARS and tuple(prepared(rows[0])) == keys:
-        yield _Alike(keys, rows, columns)
-        return
-    yield from map(_alone, map(prepared, rows))
-
-
-def _alone(row: Row) -> _Alike:
-    return _Alike(tuple(row), [row], [(value,) for value in row.values()])
-
-
-def prepared(row: Mapping[Any, Any]) -> Row:
-    """*row* with its keys as text and its values plain, or packed where no cell can hold them.
-
-    Raises:
-        KeyNameError: a key cannot name a value, or two keys are the same name.
-        UnpicklableError: pickle cannot store a value.
-    """
-    made: Row = {}
-    for key, value in row.items():
-        name = key_text(key)
-        if name in made:
-            raise KeyNameError(key, f"means the same column as another key of the row, {name!r}")
-        made[name] = plain_or_packed(value)
-    return made
 
 
 class Unkept:
@@ -361,11 +228,5 @@ class Unkept:
         return self._clock.tick()
 
 
-def plain_or_packed(value: object) -> Plain | Packed:
-    """*value* as a cell holds it, or as an asset."""
-    if isinstance(value, Packed):
-        return value
-    try:
-        return plain(value)
-    except NotPlainError:
-        return pack(value)
+def _column_type(value: Plain | Packed) -> str:
+    return TEXT if isinstance(value, Packed) else declared_type(value)

@@ -1,0 +1,71 @@
+"""What is done with open databases around a fork.
+
+A child inherits SQLite's table of the locks that the process holds, and then takes none: rows that
+it writes are lost without an error. So before a fork every connection to a file is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from functools import cache
+from typing import Protocol
+
+
+class Forkable(Protocol):
+    """What can be held while the process forks."""
+
+    def hold(self) -> None:
+        """Wait until running calls have ended, keep others from beginning, let go of the file."""
+
+    def release(self) -> None:
+        """In the parent, after the fork: let calls go on."""
+
+    def renew(self) -> None:
+        """In the child, after the fork: the same, where the threads that waited are no more."""
+
+
+def survive(database: Forkable) -> None:
+    """Hold *database*, as long as it lives, around each fork of this process."""
+    _forks().databases.add(database)
+
+
+class _Forks:
+    """The databases of this process, and the hooks around a fork."""
+
+    def __init__(self) -> None:
+        self.databases: weakref.WeakSet[Forkable] = weakref.WeakSet()
+        self._one_at_a_time = threading.Lock()
+        self._held: list[Forkable] = []
+
+    def before(self) -> None:
+        self._one_at_a_time.acquire()
+        self._held = sorted(self.databases, key=id)
+        for database in self._held:
+            database.hold()
+
+    def after_in_parent(self) -> None:
+        for database in reversed(self._held):
+            database.release()
+        self._held = []
+        self._one_at_a_time.release()
+
+    def after_in_child(self) -> None:
+        for database in self._held:
+            database.renew()
+        self._held = []
+        self._one_at_a_time = threading.Lock()
+
+
+@cache
+def _forks() -> _Forks:
+    """Made with the first database: an import changes nothing in the process."""
+    forks = _Forks()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=forks.before,
+            after_in_parent=forks.after_in_parent,
+            after_in_child=forks.after_in_child,
+        )
+    return forks

@@ -1,0 +1,83 @@
+"""Rows on their way to the writer: keys checked, values made plain, objects packed."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .errors import KeyNameError
+from .names import key_text
+from .packing import Packed, pack
+from .values import NotPlainError, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from .values import Plain
+
+Row = dict[str, Any]
+
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_MOST_ALIKE = 1000  # rows, of which one that needs care sends the others the careful way too
+
+
+def prepared(row: Mapping[Any, Any]) -> Row:
+    """*row* with its keys as text and its values plain, or packed where no cell can hold them.
+
+    Raises:
+        KeyNameError: a key cannot name a value, or two keys are the same name.
+        UnpicklableError: pickle cannot store a value.
+    """
+    made: Row = {}
+    for key, value in row.items():
+        name = key_text(key)
+        if name in made:
+            raise KeyNameError(key, f"means the same column as another key of the row, {name!r}")
+        made[name] = plain_or_packed(value)
+    return made
+
+
+def plain_or_packed(value: object) -> Plain | Packed:
+    """*value* as a cell holds it, or as an asset."""
+    if isinstance(value, Packed):
+        return value
+    try:
+        return plain(value)
+    except NotPlainError:
+        return pack(value)
+
+
+class Alike(NamedTuple):
+    """Rows that follow each other and have the same keys, and the values of each key."""
+
+    keys: tuple[str, ...]
+    rows: list[Row]
+    columns: list[tuple[Any, ...]]
+
+
+def alike(rows: Iterable[Row]) -> Iterator[Alike]:
+    """The rows, prepared, in groups of the same keys."""
+    keys: tuple[str, ...] = ()
+    group: list[Row] = []
+    for row in rows:
+        if tuple(row) != keys or len(group) == _MOST_ALIKE:
+            yield from _prepared_group(keys, group)
+            keys, group = tuple(row), []
+        group.append(row)
+    yield from _prepared_group(keys, group)
+
+
+def _prepared_group(keys: tuple[str, ...], rows: list[Row]) -> Iterator[Alike]:
+    """Rows of the same keys, looked at one by one only if some have more than scalars."""
+    if not rows:
+        return
+    columns = list(zip(*map(dict.values, rows)))
+    kinds = set(chain.from_iterable(map(type, column) for column in columns))
+    if kinds <= _SCALARS and tuple(prepared(rows[0])) == keys:
+        yield Alike(keys, rows, columns)
+        return
+    yield from map(alone, map(prepared, rows))
+
+
+def alone(row: Row) -> Alike:
+    return Alike(tuple(row), [row], [(value,) for value in row.values()])
