@@ -10,10 +10,11 @@ from types import ModuleType
 def _become_a_package() -> str:
     """Make a package of the folder or zip that Python was told to run; the name of it."""
     here = os.path.dirname(os.path.abspath(__file__))
-    name = os.path.splitext(os.path.basename(here))[0]
+    name = os.path.basename(here)
     if os.path.isdir(here):
         sys.path[0] = os.path.dirname(here)
         return name
+    name = "".join(c if c.isidentifier() else "_" for c in name)
     # In a zip of the folder the package itself is the root, which no import can reach by name.
     package = ModuleType(name)
     package.__path__ = [here]

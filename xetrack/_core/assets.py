@@ -9,6 +9,7 @@ import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import AmbiguousAssetError, DamagedAssetError
+from .names import is_encodable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,23 +22,24 @@ SHORTEST_ID = 16
 _BY_SHA256 = "SELECT id FROM assets WHERE sha256 = ?"
 _BY_ID = "SELECT id, sha256, kind, size FROM assets WHERE id = ?"
 _BY_PREFIX = "SELECT id FROM assets WHERE sha256 >= ? AND sha256 < ? ORDER BY sha256"
-_BY_KEY = """SELECT asset FROM asset_refs WHERE "table" = ? AND key = ? AND track_id = ?
+_BY_KEY = """SELECT asset FROM asset_refs
+    WHERE "table" = ? COLLATE NOCASE AND key = ? AND track_id = ?
     ORDER BY timestamp DESC LIMIT 1"""
-_BY_KEY_OF_ANY_RUN = """SELECT asset FROM asset_refs WHERE "table" = ? AND key = ?
+_BY_KEY_OF_ANY_RUN = """SELECT asset FROM asset_refs
+    WHERE "table" = ? COLLATE NOCASE AND key = ?
     ORDER BY timestamp DESC LIMIT 1"""
 _ALL = """SELECT id, sha256, kind, type, size, created,
     (SELECT count(DISTINCT track_id) FROM asset_refs WHERE asset = id) AS runs
     FROM assets ORDER BY rowid"""
 _ADD = "INSERT INTO assets (id, sha256, kind, type, size, created) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_CHUNK = "INSERT INTO asset_chunks (asset, position, data) VALUES (?, ?, ?)"
-_CHUNK = "SELECT data FROM asset_chunks WHERE asset = ? AND position = ?"
+_CHUNK = "SELECT CAST(data AS BLOB) FROM asset_chunks WHERE asset = ? AND position = ?"
 _REFER = """INSERT INTO asset_refs ("table", track_id, key, asset, timestamp) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT ("table", track_id, key, asset) DO UPDATE
     SET timestamp = max(timestamp, excluded.timestamp)"""
 _REFS = 'SELECT "table", track_id, key FROM asset_refs WHERE asset = ?'
 _REFS_OF_RUN = 'SELECT DISTINCT asset FROM asset_refs WHERE "table" = ? AND track_id = ?'
 _FORGET_RUN = 'DELETE FROM asset_refs WHERE "table" = ? AND track_id = ?'
-_FORGET_KEY = 'DELETE FROM asset_refs WHERE "table" = ? AND track_id = ? AND key = ?'
 _FORGET = 'DELETE FROM asset_refs WHERE asset = ? AND "table" = ? AND track_id = ? AND key = ?'
 _IS_REFERRED = "SELECT 1 FROM asset_refs WHERE asset = ?"
 _DROP_CHUNKS = "DELETE FROM asset_chunks WHERE asset = ?"
@@ -94,6 +96,8 @@ def find(db: sqlite3.Connection, name: str, table: str, track_id: str | None) ->
     Raises:
         AmbiguousAssetError: several begin with it.
     """
+    if not is_encodable(name):
+        return None
     exact = by_id(db, name)
     if exact is not None:
         return exact
@@ -140,11 +144,6 @@ def references(db: sqlite3.Connection, asset: str) -> list[Reference]:
 def forget(db: sqlite3.Connection, reference: Reference, asset: str) -> None:
     """Drop one reference."""
     db.execute(_FORGET, (asset, *reference))
-
-
-def forget_key(db: sqlite3.Connection, reference: Reference) -> None:
-    """Drop all references under the key of a run, whose cells were set to something else."""
-    db.execute(_FORGET_KEY, reference)
 
 
 def forget_run(db: sqlite3.Connection, table: str, track_id: str) -> int:

@@ -12,11 +12,12 @@ import threading
 import time
 import warnings
 import weakref
-from contextlib import closing, contextmanager
+from collections import deque
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from . import forks
-from .errors import BusyError, MissingFileError, StorageError, StorageWarning
+from .errors import BusyError, MissingFileError, NotADatabaseError, StorageError, StorageWarning
 from .layout import FORMAT, file_format, migrate
 from .opening import connect, is_busy, readable_uri, uri
 
@@ -66,7 +67,8 @@ class Database:
         self._inode = self._log_inode = 0
         self._view: sqlite3.Connection | None = None
         self._viewed_changes = 0
-        self._connections: set[sqlite3.Connection] = set()
+        # In the order in which they are to be closed: one that only reads leaves the -wal behind.
+        self._connections: deque[sqlite3.Connection] = deque()
         weakref.finalize(self, _close_all, self._connections)
         forks.survive(self)
 
@@ -134,16 +136,20 @@ class Database:
             with self.lock:
                 yield self.connection()
             return
-        with self._reading, closing(self._connected(readable_uri(self.path))) as db:
+        with self._reading:
+            db = self._connected(readable_uri(self.path))
             try:
+                if file_format(db, self.path) == 0:  # somebody is just making it
+                    self._disconnect(db)
+                    db = self._connected(IN_MEMORY)
+                    migrate(db, self.path)
                 db.execute("PRAGMA query_only = 1")
-                file_format(db, self.path)
                 db.execute("BEGIN")
                 yield db
             except sqlite3.Error as error:
                 raise self._explained(error) from error
             finally:
-                self._connections.discard(db)
+                self._disconnect(db)
 
     @property
     def view(self) -> sqlite3.Connection:
@@ -165,27 +171,38 @@ class Database:
         Raises:
             StorageError: the file cannot be opened.
         """
-        db = self._connected(":memory:")
-        try:
-            if self.in_memory:
-                self._attach_copy(db)
-            else:
-                location = uri(self.path, "rw") if write else readable_uri(self.path)
-                db.execute("ATTACH ? AS db", (location,))
-                file_format(db, self.path, "db")
-            # An attached file starts at FULL, and the pragma without "db." does not reach it.
-            db.execute(f"PRAGMA db.synchronous = {self._synchronous()}")
-            db.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout_s * 1000)}")
-            db.execute(f"PRAGMA query_only = {int(not write)}")
-        except sqlite3.Error as error:
-            raise self._explained(error) from error
-        return db
+        with self.lock:
+            db = self._connected(":memory:")
+            try:
+                if self.in_memory:
+                    self._attach_copy(db)
+                else:
+                    location = uri(self.path, "rw") if write else readable_uri(self.path)
+                    db.execute("ATTACH ? AS db", (location,))
+                    file_format(db, self.path, "db")
+                # An attached file starts at FULL, and the pragma without "db." does not reach it.
+                db.execute(f"PRAGMA db.synchronous = {self._synchronous()}")
+                db.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout_s * 1000)}")
+                db.execute(f"PRAGMA query_only = {int(not write)}")
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+            return db
 
     def _attach_copy(self, db: sqlite3.Connection) -> None:
         location = f"file:xetrack-{time.time_ns()}-{id(db)}?mode=memory&cache=shared"
         with closing(connect(location)) as copy:
             self.connection().backup(copy)
             db.execute("ATTACH ? AS db", (location,))
+
+    def require_other(self, path: str) -> None:
+        """Do nothing if *path* is none of the files of this database.
+
+        Raises:
+            StorageError: it is; to write there would destroy it.
+        """
+        for ending in () if self.in_memory else ("", "-wal", "-shm", "-journal"):
+            if os.path.realpath(path) == os.path.realpath(self.path) + ending:
+                raise StorageError(path, "belongs to the database itself; write to another file")
 
     def shrink(self) -> None:
         """Give free pages back to the disk, in slices between which others may write."""
@@ -237,35 +254,43 @@ class Database:
         """After a fork, in the child: the locks of threads that are not here any more."""
         self.lock, self._reading = threading.RLock(), threading.RLock()
 
-    def _connected(self, location: str) -> sqlite3.Connection:
+    def _connected(self, location: str, *, writes: bool = False) -> sqlite3.Connection:
         db = connect(location)
-        self._connections.add(db)
+        if writes:
+            self._connections.append(db)
+        else:
+            self._connections.appendleft(db)
         return db
+
+    def _disconnect(self, db: sqlite3.Connection) -> None:
+        with suppress(ValueError):  # a fork has closed it
+            self._connections.remove(db)
+        db.close()
 
     def _open_writer(self) -> sqlite3.Cursor:
         if self._writer is not None:
             db, self._writer = self._writer.connection, None
-            self._connections.discard(db)
-            db.close()
+            self._disconnect(db)
         mode = "rwc" if self._create else "rw"
-        db = self._connected(IN_MEMORY if self.in_memory else uri(self.path, mode))
+        location = IN_MEMORY if self.in_memory else uri(self.path, mode)
+        db = self._connected(location, writes=True)
         try:
             wal = self._prepare(db)
             self._inode = 0 if self.in_memory else os.stat(self.path).st_ino
+            self._log_path = os.path.realpath(self.path) + "-wal"  # where SQLite puts it
             self._log_inode = os.stat(self._log_path).st_ino if wal else 0
         except BaseException:
-            self._connections.discard(db)
-            db.close()
+            self._disconnect(db)
             raise
         self._writer = db.cursor()
         return self._writer
 
     def _prepare(self, db: sqlite3.Connection) -> bool:
         """Make the file one of ours if it is new; tell whether it has a write-ahead log."""
-        file_format(db, self.path)
-        # In this order, and before WAL writes the first page; on a file with pages they do nothing.
-        db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if file_format(db, self.path) == 0:
+            # In this order, and before WAL writes the first page.
+            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         wal = not self.in_memory and self._write_ahead(db)
         db.execute(f"PRAGMA synchronous = {self._synchronous() if wal else 'FULL'}")
         if file_format(db, self.path) < FORMAT:
@@ -314,6 +339,8 @@ class Database:
             return MissingFileError(self.path)
         if isinstance(error, sqlite3.OperationalError) and is_busy(error):
             return BusyError(self.path, self.busy_timeout_s)
+        if type(error) is sqlite3.DatabaseError:
+            return NotADatabaseError(self.path, f"is not a readable SQLite database ({error})")
         return StorageError(self.path, f"{error}; nothing was stored")
 
 
@@ -323,6 +350,6 @@ def _roll_back(db: sqlite3.Connection) -> None:
         db.execute("ROLLBACK")
 
 
-def _close_all(connections: set[sqlite3.Connection]) -> None:
+def _close_all(connections: deque[sqlite3.Connection]) -> None:
     while connections:
-        connections.pop().close()
+        connections.popleft().close()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import assets
 from .errors import UnknownColumnError, UnknownRunError
-from .names import OVERFLOW, quoted
+from .names import OVERFLOW, is_encodable, quoted
 from .overflow import from_text, to_text
 from .values import INT64_MAX, decoder, same
 
@@ -149,7 +149,7 @@ def require_run(db: sqlite3.Connection, path: str, table: str, track_id: str) ->
     Raises:
         UnknownRunError: it has not.
     """
-    if db.execute(_HAS_RUN, (table, track_id)).fetchone() is None:
+    if not is_encodable(track_id) or not db.execute(_HAS_RUN, (table, track_id)).fetchone():
         raise UnknownRunError(track_id, path, tuple(reversed(track_ids(db, table))))
 
 
@@ -206,6 +206,12 @@ def matching(
     if key not in table.columns and all(value is None for _, value in pairs):
         raise _unknown_column(db, table, key)
     return [rowid for rowid, value in pairs if same(value, wanted)]
+
+
+def runs_of(db: sqlite3.Connection, table: Table, rowids: Sequence[int]) -> set[str]:
+    """The runs of the rows of these numbers."""
+    query = f"SELECT track_id FROM {table.sql} WHERE rowid = ?"
+    return {db.execute(query, (rowid,)).fetchone()[0] for rowid in rowids}
 
 
 def _set_overflow(

@@ -28,20 +28,24 @@ class Forkable(Protocol):
 
 def survive(database: Forkable) -> None:
     """Hold *database*, as long as it lives, around each fork of this process."""
-    _forks().databases.add(database)
+    _forks().add(database)
 
 
 class _Forks:
     """The databases of this process, and the hooks around a fork."""
 
     def __init__(self) -> None:
-        self.databases: weakref.WeakSet[Forkable] = weakref.WeakSet()
+        self._databases: weakref.WeakSet[Forkable] = weakref.WeakSet()
         self._one_at_a_time = threading.Lock()
         self._held: list[Forkable] = []
 
+    def add(self, database: Forkable) -> None:
+        with self._one_at_a_time:  # none may open a file between the hold and the fork
+            self._databases.add(database)
+
     def before(self) -> None:
         self._one_at_a_time.acquire()
-        self._held = sorted(self.databases, key=id)
+        self._held = sorted(self._databases, key=id)
         for database in self._held:
             database.hold()
 

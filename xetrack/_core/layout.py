@@ -18,34 +18,34 @@ APPLICATION_ID = 0x58455452  # "XETR"
 _FORMAT_1 = (
     # The runs of each table, with the timestamp of the first row. An ordinary rowid table, like
     # all others here: DuckDB cannot count the rows of a WITHOUT ROWID table.
-    """CREATE TABLE runs (
+    """CREATE TABLE {schema}.runs (
         track_id TEXT NOT NULL, "table" TEXT NOT NULL, started TEXT NOT NULL,
         PRIMARY KEY (track_id, "table"))""",
-    """CREATE TABLE assets (
+    """CREATE TABLE {schema}.assets (
         id TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
         type TEXT NOT NULL, size INTEGER NOT NULL, created TEXT NOT NULL)""",
-    """CREATE TABLE asset_chunks (
+    """CREATE TABLE {schema}.asset_chunks (
         asset TEXT NOT NULL, position INTEGER NOT NULL, data BLOB NOT NULL,
         PRIMARY KEY (asset, position))""",
-    """CREATE TABLE asset_refs (
+    """CREATE TABLE {schema}.asset_refs (
         "table" TEXT NOT NULL, track_id TEXT NOT NULL, key TEXT NOT NULL, asset TEXT NOT NULL,
         timestamp TEXT NOT NULL, PRIMARY KEY ("table", track_id, key, asset))""",
-    "CREATE INDEX asset_refs_by_asset ON asset_refs (asset)",
+    "CREATE INDEX {schema}.asset_refs_by_asset ON asset_refs (asset)",
     # Columns that ever held an integer with no equal float: to be looked through when one of them
     # becomes REAL, so that all others need not be.
-    """CREATE TABLE big_integers (
+    """CREATE TABLE {schema}.big_integers (
         "table" TEXT NOT NULL, "column" TEXT NOT NULL, PRIMARY KEY ("table", "column"))""",
 )
 
 
-def _create(db: sqlite3.Connection) -> None:
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+def _create(db: sqlite3.Connection, schema: str) -> None:
+    db.execute(f"PRAGMA {schema}.application_id = {APPLICATION_ID}")
     for statement in _FORMAT_1:
-        db.execute(statement)
+        db.execute(statement.format(schema=schema))
 
 
 # The step at index N makes format N + 1 of format N; format 0 is an empty file.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, str], None], ...] = (_create,)
 FORMAT = len(MIGRATIONS)
 
 
@@ -58,9 +58,7 @@ def file_format(db: sqlite3.Connection, path: str, schema: str = "main") -> int:
         LaterFormatError: a later xetrack wrote it.
     """
     try:
-        (made_by,) = db.execute(f"PRAGMA {schema}.application_id").fetchone()
-        (version,) = db.execute(f"PRAGMA {schema}.user_version").fetchone()
-        (tables,) = db.execute(f"SELECT count(*) FROM {schema}.sqlite_master").fetchone()
+        made_by, version, tables = _header(db, schema)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
@@ -77,8 +75,23 @@ def file_format(db: sqlite3.Connection, path: str, schema: str = "main") -> int:
     return int(version)
 
 
-def migrate(db: sqlite3.Connection, path: str) -> None:
+def _header(db: sqlite3.Connection, schema: str) -> tuple[int, int, int]:
+    """application_id, user_version and the number of tables, all as of one moment."""
+    alone = not db.in_transaction
+    if alone:
+        db.execute("BEGIN")
+    try:
+        (made_by,) = db.execute(f"PRAGMA {schema}.application_id").fetchone()
+        (version,) = db.execute(f"PRAGMA {schema}.user_version").fetchone()
+        (tables,) = db.execute(f"SELECT count(*) FROM {schema}.sqlite_master").fetchone()
+    finally:
+        if alone:
+            db.execute("COMMIT")
+    return made_by, version, tables
+
+
+def migrate(db: sqlite3.Connection, path: str, schema: str = "main") -> None:
     """Bring the open file to the present format, inside the caller's transaction."""
-    for version in range(file_format(db, path), FORMAT):
-        MIGRATIONS[version](db)
-        db.execute(f"PRAGMA user_version = {version + 1}")
+    for version in range(file_format(db, path, schema), FORMAT):
+        MIGRATIONS[version](db, schema)
+        db.execute(f"PRAGMA {schema}.user_version = {version + 1}")

@@ -12,6 +12,7 @@ from .checks import choice, path_text
 from .clock import after
 from .database import Database
 from .errors import StorageError, UnknownTableError
+from .layout import file_format, migrate
 from .names import OVERFLOW, TIMESTAMP, TRACK_ID, quoted
 from .opening import readable_uri
 from .table import Table, event_tables, is_big
@@ -24,15 +25,11 @@ if TYPE_CHECKING:
 _PAGE_ROWS = 1000
 
 _JOIN_RUNS = """INSERT INTO main.runs (track_id, "table", started)
-    SELECT track_id, "table", started FROM src.runs WHERE "table" = ?
+    SELECT track_id, ?, started FROM src.runs WHERE "table" = ?
     ON CONFLICT (track_id, "table") DO UPDATE SET started = min(started, excluded.started)"""
 _JOIN_BIG = """INSERT OR IGNORE INTO main.big_integers ("table", "column")
-    SELECT "table", "column" FROM src.big_integers WHERE "table" = ?"""
-_JOIN_REFS = """INSERT INTO main.asset_refs ("table", track_id, key, asset, timestamp)
-    SELECT "table", track_id, key, asset, timestamp FROM src.asset_refs WHERE "table" = ?
-    ON CONFLICT ("table", track_id, key, asset) DO UPDATE
-    SET timestamp = max(timestamp, excluded.timestamp)"""
-_RENAME_REFS = 'UPDATE main.asset_refs SET asset = ? WHERE asset = ? AND "table" = ?'
+    SELECT ?, "column" FROM src.big_integers WHERE "table" = ?"""
+_REFS = 'SELECT track_id, key, asset, timestamp FROM src.asset_refs WHERE "table" = ?'
 _ASSETS = "SELECT id, sha256, kind, type, size, created FROM src.assets ORDER BY rowid"
 _IS_IN_TABLES = 'SELECT "table" FROM src.asset_refs WHERE asset = ?'
 _ADD_ASSET = """INSERT INTO main.assets (id, sha256, kind, type, size, created)
@@ -97,12 +94,13 @@ def copy(
     try:
         with _source_attached(database, path_text(source)), database.transaction() as db:
             names = _tables(db, os.fspath(source), tables)
-            renamed, added = _join_assets(db, names if tables else None) if assets else ({}, 0)
+            only_of = None if tables is None else names
+            renamed, added = _join_assets(db, only_of) if assets else ({}, 0)
             unions = [_Union(db, name, on_conflict, renamed) for name in names]
             for union in unions:
                 union.join()
                 if assets:
-                    _join_references(db, union.name, renamed)
+                    union.join_references()
         return CopyReport.of(
             sum(union.added for union in unions),
             sum(union.present for union in unions),
@@ -127,6 +125,10 @@ def _source_attached(database: Database, source: str) -> Iterator[None]:
             raise StorageError(database.path, "is source and target of a copy; give two files")
         db.execute("ATTACH ? AS src", (readable_uri(os.path.abspath(source)),))
         try:
+            if file_format(db, source, "src") == 0:  # somebody is just making it
+                db.execute("DETACH src")
+                db.execute("ATTACH ':memory:' AS src")
+                migrate(db, source, "src")
             yield
         finally:
             db.execute("DETACH src")
@@ -136,10 +138,11 @@ def _tables(db: sqlite3.Connection, source: str, wanted: Iterable[str] | None) -
     known = event_tables(db, "src")
     if wanted is None:
         return known
-    for name in (wanted := [wanted] if isinstance(wanted, str) else list(wanted)):
+    names = list(dict.fromkeys([wanted] if isinstance(wanted, str) else wanted))
+    for name in names:
         if name not in known:
             raise UnknownTableError(name, source, tuple(known))
-    return wanted
+    return names
 
 
 class _Union:
@@ -157,6 +160,7 @@ class _Union:
         assert source is not None  # noqa: S101  # _tables found it
         self._source = source
         self._target = self._joined_table()
+        db.execute(_JOIN_BIG, (self._target.name, name))
         self._alike = not renamed and all(map(self._is_alike, source.columns))
         columns = [column for column in source.columns if column not in (TIMESTAMP, TRACK_ID)]
         # timestamp and track_id are the first two columns of every table that we made; of those
@@ -166,7 +170,6 @@ class _Union:
 
     def join(self) -> None:
         """Go through the source page by page."""
-        self._db.execute(_JOIN_BIG, (self.name,))
         query = f"SELECT rowid, {self._source.listed()} FROM {self._source.sql} ORDER BY rowid"
         cursor = self._db.execute(query)
         while True:
@@ -178,7 +181,13 @@ class _Union:
             for row in page:
                 if row[0] in met:
                     self._meet(row[1:], is_equal=bool(met[row[0]]))
-        self._db.execute(_JOIN_RUNS, (self.name,))
+        self._db.execute(_JOIN_RUNS, (self._target.name, self.name))
+
+    def join_references(self) -> None:
+        """Let the target know which of the rows refer to which assets."""
+        for track_id, key, asset, stamp in self._db.execute(_REFS, (self.name,)).fetchall():
+            reference = assets.Reference(self._target.name, track_id, key)
+            assets.refer(self._db, reference, self._renamed.get(asset, asset), stamp)
 
     def _joined_table(self) -> Table:
         columns = {
@@ -208,7 +217,7 @@ class _Union:
         if ours == theirs:
             return True
         if ours == REAL and theirs == INTEGER:
-            return not is_big(self._db, self.name, column)
+            return not is_big(self._db, self._target.name, column)
         return ours in NUMBERS and theirs == BOOLEAN
 
     def _met(self, first: int, last: int) -> dict[int, int]:
@@ -321,9 +330,3 @@ def _join_assets(db: sqlite3.Connection, only_of: list[str] | None) -> tuple[dic
         if ours != theirs:
             renamed[theirs] = ours
     return renamed, added
-
-
-def _join_references(db: sqlite3.Connection, table: str, renamed: dict[str, str]) -> None:
-    db.execute(_JOIN_REFS, (table,))
-    for theirs, ours in renamed.items():
-        db.execute(_RENAME_REFS, (ours, theirs, table))

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 _KEY_TAG = "$s:"
 
 
-def to_text(row: Mapping[str, Plain]) -> str:
-    """*row* as one line of strict JSON."""
-    return json.dumps(_tagged(row), ensure_ascii=False, allow_nan=False)
+def to_text(value: Mapping[str, Plain] | list[Any]) -> str:
+    """*value*, a row or a list, as one line of strict JSON."""
+    return json.dumps(_tagged(value), ensure_ascii=False, allow_nan=False)
 
 
 def from_text(text: str) -> dict[str, Any]:

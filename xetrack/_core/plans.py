@@ -10,7 +10,7 @@ from .assets import SHORTEST_ID
 from .values import BLOB, BOOLEAN, EXACT_FLOAT_INT, INTEGER, REAL, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from .table import Table
 
@@ -21,7 +21,9 @@ _WHILE_LISTED = 'FROM runs WHERE runs.track_id = ?2 AND runs."table" = ?'
 _AS_IT_IS = frozenset({(bool, BOOLEAN), (bytes, BLOB)})
 _FOR_INT = frozenset({INTEGER, REAL})
 _NONE = type(None)
-_ASSET_ID = re.compile(r"[0-9a-f]{16,64}")
+# An id of more than 24 digits would take two assets that have as many in common; the digests that
+# people log most, MD5 and SHA-1, have 32 and 40.
+_ASSET_ID = re.compile(r"[0-9a-f]{16,24}")
 
 
 class Plan:
@@ -34,7 +36,7 @@ class Plan:
         self.many = table.insert(keys)  # in a transaction, in which the run is listed
 
     # The innermost loop of logging: one pass, without a call for what is simple.
-    def suits(self, row: Mapping[str, Any], settled: Container[tuple[str, str]]) -> bool:  # noqa: C901
+    def suits(self, row: Mapping[str, Any], settled: Mapping[str, str]) -> bool:  # noqa: C901
         """Whether the values of *row* can be bound as they are."""
         for value, declared, key in zip(row.values(), self.declared, self.keys):
             kind = value.__class__
@@ -64,9 +66,9 @@ def is_asset_id(text: str) -> bool:
     return _ASSET_ID.fullmatch(text) is not None
 
 
-def _may_refer(key: str, text: str, settled: Container[tuple[str, str]]) -> bool:
+def _may_refer(key: str, text: str, settled: Mapping[str, str]) -> bool:
     """Whether *text* may be a reference to an asset that has not been looked up yet."""
-    return is_asset_id(text) and (key, text) not in settled
+    return is_asset_id(text) and settled.get(key) != text
 
 
 def _suits_column(declared: str, column: Sequence[Any]) -> bool:

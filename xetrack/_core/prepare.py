@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ from .packing import Packed, pack
 from .values import NotPlainError, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from .values import Plain
 
@@ -25,16 +26,24 @@ def prepared(row: Mapping[Any, Any]) -> Row:
     """*row* with its keys as text and its values plain, or packed where no cell can hold them.
 
     Raises:
+        TypeError: *row* is no mapping.
         KeyNameError: a key cannot name a value, or two keys are the same name.
         UnpicklableError: pickle cannot store a value.
     """
     made: Row = {}
+    if not isinstance(row, Mapping):
+        raise TypeError(f"a row is a dict of keys and values, not {row!r}")
     for key, value in row.items():
         name = key_text(key)
         if name in made:
             raise KeyNameError(key, f"means the same column as another key of the row, {name!r}")
         made[name] = plain_or_packed(value)
     return made
+
+
+def independent(row: Row) -> Row:
+    """A copy of a prepared row that shares no list or dict with it."""
+    return {k: plain(v) if isinstance(v, (list, dict)) else v for k, v in row.items()}
 
 
 def plain_or_packed(value: object) -> Plain | Packed:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import os
 
 
+_STEPS = 100_000  # of SQLite's virtual machine: some milliseconds
+
+
 class Result(NamedTuple):
     """What a statement gave: names and rows of a query, and how many rows it changed."""
 
@@ -31,11 +34,15 @@ def run(path: str | os.PathLike[str], statement: str, *, write: bool = False) ->
     database = Database(str(path))
     try:
         with closing(database.open_view(write=write)) as db:
+            # A look at Python now and then, which is when Ctrl-C is heard.
+            db.set_progress_handler(lambda: 0, _STEPS)
             cursor = db.execute(statement)
             columns = [column[0] for column in cursor.description or ()]
             return Result(columns, cursor.fetchall(), max(cursor.rowcount, 0))
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         reason = str(error)
+        if reason == "interrupted":
+            raise KeyboardInterrupt from None
         if "readonly" in reason or "query_only" in reason:
             reason += " (to change the file: xt sql --write)"
         raise QueryError(statement, reason) from error

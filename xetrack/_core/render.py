@@ -9,12 +9,14 @@ from base64 import b64encode
 from typing import IO, TYPE_CHECKING, Any
 
 from .overflow import to_text
+from .values import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     Row = Mapping[str, Any]
 
+_NO_WIDTH = ("Mn", "Me", "Cf")  # marks on other characters, and what only formats
 _ROOM = 2  # a column is wider than its head by so much, which leaves room for its values
 
 
@@ -31,7 +33,7 @@ def markdown(rows: Sequence[Row], columns: Sequence[str] = (), *, index: bool = 
     columns = columns or columns_of(rows)
     cells = [[_shown(row.get(column)) for column in columns] for row in rows]
     right = [all(_is_number(row.get(column)) for row in rows) and bool(rows) for column in columns]
-    heads = [_one_line(column) for column in columns]
+    heads = [printable(column).replace("|", "\\|") for column in columns]
     if index:
         cells = [[str(number), *line] for number, line in enumerate(cells)]
         heads, right = ["", *heads], [True, *right]
@@ -69,14 +71,14 @@ def write_csv(rows: Iterable[Row], columns: Sequence[str], file: IO[str]) -> int
 
 
 def text_of(value: object) -> str:
-    """A value as text for programs: None is empty, lists are JSON, bytes base64."""
+    """A value as text for programs: None is empty, lists are strict JSON, bytes base64."""
     if value is None:
         return ""
     if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False)
+        return to_text(value)
     if isinstance(value, bytes):
         return b64encode(value).decode()
-    return str(value)
+    return number_text(value) if isinstance(value, int) else str(value)
 
 
 def _shown(value: object) -> str:
@@ -84,14 +86,21 @@ def _shown(value: object) -> str:
         return f"<{len(value)} bytes>"
     if isinstance(value, float):
         return f"{value:.10g}"
-    return _one_line(text_of(value)).replace("|", "\\|")
+    return printable(text_of(value)).replace("|", "\\|")
 
 
-def _one_line(text: str) -> str:
-    """*text* with nothing that would move the cursor or speak to the terminal."""
+def printable(text: str) -> str:
+    """*text* in one line, with nothing that would move the cursor or speak to the terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def printable_json(line: str) -> str:
+    """A line of JSON that says the same and speaks to no terminal."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 def _is_number(value: object) -> bool:
@@ -111,4 +120,4 @@ def _width(text: str) -> int:
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in _NO_WIDTH for c in text)

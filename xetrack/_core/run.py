@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
@@ -10,7 +11,6 @@ from .events import Slice
 from .shelf import Assets
 
 if TYPE_CHECKING:
-    import os
     import sqlite3
     from collections.abc import Iterator
 
@@ -97,6 +97,7 @@ class Run:
         columns = render.columns_of(rows, self._store.columns())
         if path is None:
             return render.write_csv(rows, columns, sys.stdout)
+        self._store.database.require_other(os.fspath(path))
         with _opened_to_write(path) as file:
             return render.write_csv(rows, columns, file)
 
@@ -115,7 +116,7 @@ def _opened_to_write(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     from .errors import StorageError
 
     try:
-        with open(path, "w", encoding="utf-8", newline="") as file:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
     except OSError as error:
         raise StorageError(str(path), f"cannot be written ({error.strerror})") from error

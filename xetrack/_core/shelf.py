@@ -94,6 +94,7 @@ class Assets:
             StorageError: *target* cannot be written.
         """
         path = os.fspath(target)
+        self._database.require_other(path)
 
         def write(_: assets.Stored, file: io.BufferedReader) -> int:
             try:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from . import assets, events
 from .clock import Clock
-from .errors import UnknownTableError
+from .errors import StorageError, UnknownTableError
 from .names import OVERFLOW, key_text
 from .packing import Packed
+from .plans import is_asset_id
 from .prepare import plain_or_packed
 from .table import Table, event_tables
-from .values import plain
 
 if TYPE_CHECKING:
     import sqlite3
 
     from .database import Database
     from .events import Slice
+    from .values import Plain
 
 
 class Store:
@@ -34,6 +36,21 @@ class Store:
         self.database = database
         self.name = name
         self._must_exist = must_exist
+
+    def make(self) -> None:
+        """Make the file if it is not there, and see whether it can be written.
+
+        Raises:
+            StorageError: it cannot, or is not one of ours.
+        """
+        if not self.database.in_memory:
+            try:
+                os.makedirs(os.path.dirname(self.database.path), exist_ok=True)
+            except OSError as error:
+                reason = f"cannot be made ({error.strerror})"
+                raise StorageError(self.database.path, reason) from error
+        with self.database.lock:
+            self.database.connection()
 
     def rows(self, which: Slice) -> list[dict[str, Any]]:
         """The rows in order of arrival, each with every column of the table."""
@@ -69,20 +86,22 @@ class Store:
     def track_ids(self) -> list[str]:
         """The runs, by the time at which they started."""
         with self.database.reading() as db:
-            self._table(db)
-            return events.track_ids(db, self.name)
+            table = self._table(db)
+            return events.track_ids(db, table.name) if table else []
 
     def latest_run(self) -> str | None:
         """The run that started last."""
         with self.database.reading() as db:
-            self._table(db)
-            return events.latest_run(db, self.name)
+            table = self._table(db)
+            return events.latest_run(db, table.name) if table else None
 
     def require_run(self, track_id: str | None) -> None:
         """Raise UnknownRunError if the table has no such run."""
         if track_id is not None:
             with self.database.reading() as db:
-                events.require_run(db, self.database.path, self.name, track_id)
+                table = self._table(db)
+                name = table.name if table else self.name
+                events.require_run(db, self.database.path, name, track_id)
 
     def set_value(
         self,
@@ -99,24 +118,19 @@ class Store:
         """
         name = key_text(key)
         held = plain_or_packed(value)
-        condition = None if where is None else (str(where[0]), plain(where[1]))
+        condition = None if where is None else (str(where[0]), plain_or_packed(where[1]))
         with self.database.transaction() as db:
             table = self._table(db)
             if table is None:
                 return 0
+            rowids = events.matching(db, table, track_id, _by_id(db, condition))
             stamp = Clock().tick()
             if isinstance(held, Packed):
-                held = assets.keep(db, held, stamp)
-            runs = [track_id] if track_id is not None else events.track_ids(db, self.name)
-            rowids = events.matching(db, table, track_id, condition)
-            changed = events.set_value(db, table, name, held, rowids)
-            for run in runs if changed else ():
-                reference = assets.Reference(self.name, run, name)
-                if condition is None:
-                    assets.forget_key(db, reference)
-                if isinstance(held, str) and assets.by_id(db, held):
-                    assets.refer(db, reference, held, stamp)
-            return changed
+                held = assets.keep(db, held, stamp) if rowids else None
+            if isinstance(held, str) and is_asset_id(held) and assets.by_id(db, held):
+                for run in events.runs_of(db, table, rowids):
+                    assets.refer(db, assets.Reference(table.name, run, name), held, stamp)
+            return events.set_value(db, table, name, held, rowids)
 
     def delete_run(self, track_id: str) -> int:
         """Delete a run, and give its pages back to the disk; how many rows.
@@ -125,8 +139,8 @@ class Store:
             UnknownRunError: the table has no such run.
         """
         with self.database.transaction() as db:
-            events.require_run(db, self.database.path, self.name, track_id)
             table = self._table(db)
+            events.require_run(db, self.database.path, table.name if table else "", track_id)
             deleted = events.delete_run(db, table, track_id) if table else 0
         self.database.shrink()
         return deleted
@@ -146,3 +160,15 @@ class Store:
             if known:
                 raise UnknownTableError(self.name, self.database.path, tuple(known))
         return table
+
+
+def _by_id(
+    db: sqlite3.Connection, where: tuple[str, Plain | Packed] | None
+) -> tuple[str, Plain] | None:
+    """The same condition, in which the id of an asset stands for the object."""
+    if where is None:
+        return None
+    key, wanted = where
+    if isinstance(wanted, Packed):
+        return key, assets.id_of(db, wanted.sha256) or wanted.sha256
+    return key, wanted

@@ -62,11 +62,15 @@ class Table:
 
     @classmethod
     def load(cls, db: sqlite3.Connection, name: str, schema: str = "main") -> Table | None:
-        """The table as it is now, or None where there is none of that name."""
-        columns = table_columns(db, schema, name)
-        if not columns:
+        """The table as it is now, or None where there is none of that name.
+
+        Its own name may differ in the case of letters, which SQLite does not tell apart.
+        """
+        query = f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name = ?"
+        found = db.execute(query + " COLLATE NOCASE", (name,)).fetchone()
+        if found is None:
             return None
-        return cls(name, columns, schema_version(db), schema)
+        return cls(found[0], table_columns(db, schema, found[0]), schema_version(db), schema)
 
     @classmethod
     def create(cls, db: sqlite3.Connection, name: str, wanted: Mapping[str, str]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +10,17 @@ from . import adapters, batches, events
 from .calls import Recorder
 from .checks import choice, path_text
 from .database import IN_MEMORY, Database
+from .errors import KeyNameError
 from .events import Slice
 from .names import TIMESTAMP, TRACK_ID, checked_track_id, new_track_id, table_name
 from .packing import Packed
-from .prepare import prepared
+from .prepare import independent, prepared
 from .run import Run
 from .sinks import JsonLines, Sinks
 from .store import Store
 from .writer import RunWriter, Unkept
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
@@ -95,28 +95,33 @@ class Tracker(Run):
         choice("durability", durability, ("normal", "full"))
         choice("on_storage_error", on_storage_error, ("spool", "raise"))
         choice("engine", engine, ("sqlite", "duckdb"))
-        path = path_text(db)
-        keeps = path != SKIP_INSERT
-        database = Database(path if keeps else IN_MEMORY, create=True, durability=durability)
-        store = Store(database, table_name(table), must_exist=False)
-        if reset:
-            store.delete_all()
-        name = _free_name(database) if track_id is None else checked_track_id(track_id)
-        super().__init__(store, name, allow_pickle=allow_pickle)
-        self._writer = RunWriter(database, table, name) if keeps else Unkept(name)
-        self._params: dict[str, Any] = {}
-        self._latest: dict[str, Any] = {}
-        self._open_batches = 0
-        self._recorder = Recorder(self.log, raise_on_error=raise_on_error)
-        self._sinks = Sinks([JsonLines(jsonl)]) if jsonl is not None else None
-        self.set_params(params or {})
-        if logs_path is not None or logs_stdout or logs_file_format:
-            adapters.load("logs", "logs_path= and logs_stdout=")
-        if log_system_params or log_network_params:
-            adapters.load("system", "log_system_params= and log_network_params=")
+        path, name = path_text(db), None if track_id is None else checked_track_id(track_id)
+        table_name(table)
+        prepared(params or {})
         if engine == "duckdb":
             adapters.load("duckdb", 'engine="duckdb"')
+        if log_system_params or log_network_params:
+            adapters.load("system", "log_system_params= and log_network_params=")
+        if logs_path is not None or logs_stdout or logs_file_format:
+            adapters.load("logs", "logs_path= and logs_stdout=")
+        # All that may be wrong with the arguments is told by now: what follows changes files.
+        keeps = path != SKIP_INSERT
+        database = Database(path if keeps else IN_MEMORY, create=True, durability=durability)
+        store = Store(database, table, must_exist=False)
+        if jsonl is not None:
+            database.require_other(os.fspath(jsonl))
+        store.make()
+        if reset:
+            store.delete_all()
+        name = name or _free_name(database)
+        super().__init__(store, name, allow_pickle=allow_pickle)
+        self._writer = RunWriter(database, table, name) if keeps else Unkept(name)
+        self._sinks = Sinks([JsonLines(jsonl)]) if jsonl is not None else None
+        self._recorder = Recorder(self.log, raise_on_error=raise_on_error)
         self._measurement_interval = measurement_interval
+        self._open_batches = 0
+        self._params: dict[str, Any] = {}
+        self.set_params(params or {})
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -131,16 +136,17 @@ class Tracker(Run):
             UnpicklableError: a value can neither be a cell nor be pickled.
             StorageError: the file cannot take the row. Nothing of it is stored then.
         """
-        row = {**self._params, **data}
         if self._open_batches:
             waiting = batches.waiting_for(self)
             if waiting is not None:
-                return self._wait(row, waiting)
-        row = self._writer.append(row)
-        self._latest = row
+                return self._wait(data, waiting)
+        try:
+            row = self._writer.append({**self._params, **data})
+        except KeyNameError:
+            row = self._writer.append(self._merged(data))
         if self._sinks is not None:
             self._sinks.write(row)
-        return row.copy()
+        return row
 
     def log_batch(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Store many rows in one transaction, all or none; how many. Far faster than ``log``.
@@ -148,8 +154,11 @@ class Tracker(Run):
         Raises:
             The same as ``log``; nothing is stored then.
         """
-        params = self._params
-        return self._append_all([{**params, **row} for row in rows])
+        params, rows = self._params, list(rows)
+        try:
+            return self._append_all([{**params, **row} for row in rows])
+        except KeyNameError:
+            return self._append_all(list(map(self._merged, rows)))
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -165,9 +174,7 @@ class Tracker(Run):
         ...     len(tracker)
         1000
         """
-        if self._open_batches and batches.waiting_for(self) is not None:
-            yield  # the outer block stores them
-            return
+        outer = batches.waiting_for(self)
         waiting, token = batches.begin(self)
         self._open_batches += 1
         try:
@@ -175,15 +182,20 @@ class Tracker(Run):
         finally:
             self._open_batches -= 1
             batches.end(token)
-        self._append_all([row for _, row in waiting], [stamp for stamp, _ in waiting])
+            is_ours = waiting.end()
+        if outer is not None and outer.is_open():
+            outer.rows += waiting.rows
+            outer.stamps += waiting.stamps
+        elif is_ours:
+            self._append_all(waiting.rows, waiting.stamps)
 
     @property
     def latest(self) -> dict[str, Any]:
         """The row that this tracker logged last; before that, the run's last in the file."""
-        if not self._latest:
-            rows = self._store.rows(Slice(self.track_id, tail=1))
-            self._latest = {k: v for row in rows for k, v in row.items() if v is not None}
-        return self._latest.copy()
+        if self._writer.latest:
+            return independent(self._writer.latest)
+        rows = self._store.rows(Slice(self.track_id, tail=1))
+        return {key: value for row in rows for key, value in row.items() if value is not None}
 
     @property
     def params(self) -> dict[str, Any]:
@@ -215,7 +227,7 @@ class Tracker(Run):
             StorageError: the file cannot be written; nothing was changed.
         """
         changed = self._store.set_value(key, value, self.track_id)
-        self._latest = {}
+        self._writer.latest = {}  # to be read again, as it is now
         return changed
 
     def set_where(self, key: str, value: object, where_key: str, where_value: object) -> int:
@@ -225,7 +237,7 @@ class Tracker(Run):
             UnknownColumnError: no row has *where_key*.
         """
         changed = self._store.set_value(key, value, self.track_id, (where_key, where_value))
-        self._latest = {}
+        self._writer.latest = {}  # to be read again, as it is now
         return changed
 
     # -- calls -------------------------------------------------------------------------------
@@ -296,20 +308,22 @@ class Tracker(Run):
 
     def _append_all(self, rows: list[dict[str, Any]], stamps: Sequence[str] = ()) -> int:
         stored = self._writer.append_all(rows, stamps)
-        if self._sinks is None:
-            self._latest = deque(stored, maxlen=1).pop() if rows else self._latest
-            return len(rows)
-        for row in stored:
-            self._latest = row
-            self._sinks.write(row)
+        if self._sinks is not None:
+            for row in stored:
+                self._sinks.write(row)
         return len(rows)
 
-    def _wait(self, row: dict[str, Any], waiting: batches.Waiting) -> dict[str, Any]:
-        row = prepared(row)
+    def _merged(self, data: Mapping[Any, Any]) -> dict[str, Any]:
+        """Params and data, where a number as a key may mean a param of that name."""
+        return {**self._params, **prepared(data)}
+
+    def _wait(self, data: Mapping[Any, Any], waiting: batches.Waiting) -> dict[str, Any]:
+        row = self._merged(data)
         stamp = self._writer.stamp()
-        waiting.append((stamp, row))
+        waiting.rows.append(row)
+        waiting.stamps.append(stamp)
         shown = {k: v.sha256[:16] if isinstance(v, Packed) else v for k, v in row.items()}
-        return {**shown, TIMESTAMP: stamp, TRACK_ID: self.track_id}
+        return {**independent(shown), TIMESTAMP: stamp, TRACK_ID: self.track_id}
 
 
 def _free_name(database: Database) -> str:

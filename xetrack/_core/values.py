@@ -222,10 +222,11 @@ def _fit_text(value: Plain) -> tuple[Cell, bool]:
         return None, False
     if isinstance(value, (list, dict)):
         return _fit_json(value)[0], False
-    return _number_text(value), False
+    return number_text(value), False
 
 
-def _number_text(value: object) -> str:
+def number_text(value: object) -> str:
+    """A number as text; hexadecimal where it has more digits than Python likes to write."""
     try:
         return str(value)
     except ValueError:  # beyond sys.get_int_max_str_digits

@@ -15,7 +15,7 @@ from .errors import AssetError, XetrackError
 from .names import TIMESTAMP, TRACK_ID
 from .packing import Packed
 from .plans import Plan, is_asset_id
-from .prepare import Alike, alike, alone, prepared
+from .prepare import Alike, alike, alone, independent, prepared
 from .table import Table, schema_version
 from .values import TEXT, declared_type
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _ADD_RUN = 'INSERT OR IGNORE INTO runs (track_id, "table", started) VALUES (?, ?, ?)'
 _MOST_PLANS = 256
-_MOST_SETTLED = 4096
 
 
 class RunWriter:
@@ -36,16 +35,19 @@ class RunWriter:
 
     def __init__(self, database: Database, table: str, track_id: str) -> None:
         self.track_id = track_id
+        self.latest: Row = {}  # the row that was stored last
         self._database = database
         self._table_name = table
         self._clock = Clock()
+        # On which all that follows was learnt; another one may be of another file.
+        self._connection: sqlite3.Connection | None = None
         self._table: Table | None = None
         self._plans: dict[tuple[str, ...], Plan] = {}
-        # (key, text) pairs that look like a reference to an asset and have been looked up.
-        self._settled: set[tuple[str, str]] = set()
+        # The asset that each key referred to last: to log it once more needs no new reference.
+        self._settled: dict[str, str] = {}
 
     def append(self, row: Row) -> Row:
-        """Store *row*, which is the writer's from now on; return it as stored.
+        """Store *row*, and return it as stored.
 
         Raises:
             KeyNameError: a key cannot name a value.
@@ -56,9 +58,11 @@ class RunWriter:
         if stored is None:
             row = prepared(row)
             stored = self._append_fast(row)
-        if stored is None:
-            (stored,) = self._append_groups([alone(row)])
-        return stored
+        if stored is not None:
+            self.latest = stored
+            return stored.copy()
+        (stored,) = self._append_groups([alone(row)])
+        return independent(stored)
 
     def append_all(self, rows: Iterable[Row], stamps: Sequence[str] = ()) -> Iterator[Row]:
         """Store *rows* in one transaction, all or none; an iterator over them as stored.
@@ -81,10 +85,9 @@ class RunWriter:
                     self._insert_group(db, group, stamps[first:last])
                     first = last
         except BaseException:
-            self._table = None  # what it knows was rolled back
-            self._plans.clear()
-            self._settled.clear()
+            self._connection = None  # what is known of the file was rolled back
             raise
+        self.latest = self._stamped(groups[-1].rows[-1], stamps[-1])
         return map(self._stamped, (row for group in groups for row in group.rows), stamps)
 
     def stamp(self) -> str:
@@ -102,7 +105,10 @@ class RunWriter:
             track_id = self.track_id
             cells = (stamp, track_id, *row.values(), self._table_name)
             try:
-                if self._database.cursor().execute(plan.one, cells).rowcount != 1:
+                cursor = self._database.cursor()
+                if cursor.connection is not self._connection:
+                    return None  # another file may be behind it, of which nothing is known
+                if cursor.execute(plan.one, cells).rowcount != 1:
                     return None
             except (sqlite3.Error, OSError, UnicodeEncodeError, XetrackError):
                 return None  # the careful way finds out what it was
@@ -110,9 +116,13 @@ class RunWriter:
 
     def _enter(self, db: sqlite3.Connection, first: Row) -> None:
         """Bring what is known of the table up to date; make it if it is not there."""
+        if db is not self._connection:
+            self._connection, self._table = db, None
+            self._settled.clear()
         if self._table is None or self._table.version != schema_version(db):
             self._plans.clear()
             self._table = Table.load(db, self._table_name)
+            self._table_name = self._table.name if self._table else self._table_name
         if self._table is None:
             wanted = {key: _column_type(v) for key, v in first.items() if v is not None}
             self._table = Table.create(db, self._table_name, wanted)
@@ -158,7 +168,7 @@ class RunWriter:
         for key, value in row.items():
             if isinstance(value, Packed):
                 row[key] = assets.keep(db, value, stamp)
-                assets.refer(db, self._reference(key), row[key], stamp)
+                self._settle(db, key, row[key], stamp)
             elif isinstance(value, str) and is_asset_id(value):
                 self._settle(db, key, value, stamp)
         cells = table.cells(db, row)
@@ -166,12 +176,10 @@ class RunWriter:
         return self._plan(table, tuple(row))
 
     def _settle(self, db: sqlite3.Connection, key: str, text: str, stamp: str) -> None:
-        """Record a reference where *text* names an asset; either way it needs no second look."""
+        """Record a reference where *text* names an asset."""
         if assets.by_id(db, text) is not None:
             assets.refer(db, self._reference(key), text, stamp)
-        if len(self._settled) >= _MOST_SETTLED:
-            self._settled.clear()
-        self._settled.add((key, text))
+            self._settled[key] = text
 
     def _reference(self, key: str) -> assets.Reference:
         return assets.Reference(self._table_name, self.track_id, key)
@@ -198,6 +206,7 @@ class Unkept:
 
     def __init__(self, track_id: str) -> None:
         self.track_id = track_id
+        self.latest: Row = {}
         self._clock = Clock()
 
     def append(self, row: Row) -> Row:
@@ -214,9 +223,8 @@ class Unkept:
                     f"{key!r} is a {value.type_name}, which is stored as an asset, and this "
                     "tracker keeps nothing (SKIP_INSERT); log a number or text, or give it a file"
                 )
-        row[TIMESTAMP] = self.stamp()
-        row[TRACK_ID] = self.track_id
-        return row
+        self.latest = {**row, TIMESTAMP: self.stamp(), TRACK_ID: self.track_id}
+        return independent(self.latest)
 
     def append_all(self, rows: Iterable[Row], stamps: Sequence[str] = ()) -> Iterator[Row]:
         """*rows* as they would be stored; all are looked at before the first is given."""

@@ -7,6 +7,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from .. import render
 from ..errors import XetrackError
 
 if TYPE_CHECKING:
@@ -25,22 +26,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _say_warning
         try:
             code = int(args.run(args))
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by who started us
+                sys.stdout.flush()
         except BrokenPipeError:  # "| head" has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             return 0
         except KeyboardInterrupt:
             return 130
         except (XetrackError, ValueError, TypeError) as error:
-            return fail(str(error))
+            return _fail(str(error))
+        except OSError as error:  # of ours each is a StorageError: this one is of stdout
+            _drop_output()
+            return _fail(f"cannot write the output ({error.strerror})")
     return code
 
 
-def fail(message: str) -> int:
+def _fail(message: str) -> int:
     """Say on stderr, in one line, what went wrong; the exit code for it."""
-    print(f"xt: {' '.join(message.split())}", file=sys.stderr)
+    _say_warning(" ".join(message.split()))
     return 1
 
 
 def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"xt: {message}", file=sys.stderr)
+    print(f"xt: {render.printable(str(message))}", file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """Let what is still to be written to stdout go nowhere, also when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

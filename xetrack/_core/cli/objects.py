@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from .parser import Commands
 
+_NAME = "its id, a key it was logged under, or a unique prefix"
 _COLUMNS = ("id", "kind", "type", "size", "created", "runs")
 
 
@@ -22,23 +23,22 @@ def register(commands: Commands) -> None:
     parser = commands.add(
         "get", "write the bytes of an asset to a file", example, commands.of_table
     )
-    parser.add_argument("asset", help="its id, a key it was logged under, or a unique prefix")
+    parser.add_argument("asset", help=_NAME)
     parser.add_argument("output", help="the file to write")
     parser.set_defaults(run=export)
 
-    assets = commands.add("assets", "list, export or delete assets", "assets ls track.db")
-    actions = assets.add_subparsers(metavar="ACTION", required=True)
-    parser = actions.add_parser("ls", parents=[commands.of_table], help="list them")
+    assets = commands.group("assets", "list, export or delete assets", "assets ls track.db")
+    parser = assets.add("ls", "list them", "assets ls track.db", commands.of_table)
     parser.add_argument("--json", action="store_true", help="a list of objects, one on a line")
     parser.set_defaults(run=listed)
-    parser = actions.add_parser(
-        "export", parents=[commands.of_table], help="write one to a file, like get"
-    )
-    parser.add_argument("asset", help="its id, a key it was logged under, or a unique prefix")
+    example = "assets export track.db 53425a65a40a49f4 model.pickle"
+    parser = assets.add("export", "write one to a file, like get", example, commands.of_table)
+    parser.add_argument("asset", help=_NAME)
     parser.add_argument("output", help="the file to write")
     parser.set_defaults(run=export)
-    parser = actions.add_parser("delete", parents=[commands.of_table], help="delete one")
-    parser.add_argument("asset", help="its id, a key it was logged under, or a unique prefix")
+    example = "assets delete track.db 53425a65a40a49f4"
+    parser = assets.add("delete", "delete one", example, commands.of_table)
+    parser.add_argument("asset", help=_NAME)
     parser.add_argument("--column", help="only the cells of this column")
     parser.set_defaults(run=delete)
 

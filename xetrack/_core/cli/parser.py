@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from . import demo, edit, objects, show
@@ -13,9 +14,8 @@ def program() -> str:
     name = sys.argv[0] or "xt"
     if name.endswith("__main__.py"):
         return f"python -m {__name__.split('._core')[0]}"
-    if name.endswith(".pyz"):
-        return f"python {name}"
-    return "xt"
+    is_folder_or_zip = os.path.isdir(name) or name.endswith((".pyz", ".zip"))
+    return f"python {name}" if is_folder_or_zip else "xt"
 
 
 def build() -> argparse.ArgumentParser:
@@ -27,6 +27,7 @@ def build() -> argparse.ArgumentParser:
         prog=prog,
         description="Look at, edit and merge the files that xetrack writes.",
         epilog=f"try it: {prog} demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"xetrack {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -55,6 +56,11 @@ class Commands:
             "--table", default="events", help="the event table (default: events)"
         )
 
+    def group(self, name: str, sentence: str, example: str) -> Commands:
+        """A new command *name* that has commands of its own."""
+        parser = self.add(name, sentence, example)
+        return Commands(parser.add_subparsers(metavar="ACTION", required=True), self._prog)
+
     def add(
         self, name: str, sentence: str, example: str, *parents: argparse.ArgumentParser
     ) -> argparse.ArgumentParser:
@@ -65,4 +71,5 @@ class Commands:
             help=sentence,
             description=sentence[0].upper() + sentence[1:] + ".",
             epilog=f"example: {self._prog} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )

@@ -104,7 +104,7 @@ def print_rows(
     """Print rows as a table, or as a JSON list with an object a line."""
     if as_json:
         lines = render.json_lines({name: row.get(name) for name in columns} for row in rows)
-        print("[" + ",\n".join(lines) + "]")
+        print("[" + ",\n".join(map(render.printable_json, lines)) + "]")
     elif columns:
         print(render.markdown(rows, columns, index=index))
     return 0
@@ -118,7 +118,7 @@ def _print_values(name: str, values: Sequence[object], as_json: bool) -> int:
     if as_json:
         return print_rows([{name: value} for value in values], [name], as_json=True, index=False)
     for value in values:
-        print(render.text_of(value))
+        print(render.printable(render.text_of(value)))
     return 0
 
 
