@@ -80,7 +80,7 @@ def tests(session: nox.Session) -> None:
 def vendored(session: nox.Session) -> None:
     """The tests of the core against a copy inside another package, under another name."""
     session.install(*GROUPS["test"])
-    host = Path(session.create_tmp()) / "vendored"
+    host = Path(session.create_tmp()).resolve() / "vendored"
     shutil.rmtree(host, ignore_errors=True)
     shutil.copytree("xetrack", host / "host" / "_vendor" / "tracking")
     shutil.copytree("tests", host / "tests")

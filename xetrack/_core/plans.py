@@ -7,6 +7,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from .assets import SHORTEST_ID
+from .names import is_encodable
 from .values import BLOB, BOOLEAN, EXACT_FLOAT_INT, INTEGER, REAL, TEXT
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Plan:
 
     # The innermost loop of logging: one pass, without a call for what is simple.
     def suits(self, row: Mapping[str, Any], settled: Mapping[str, str]) -> bool:  # noqa: C901
-        """Whether the values of *row* can be bound as they are."""
+        """Whether the values of *row* can be bound as they are; lone surrogates SQLite tells."""
         for value, declared, key in zip(row.values(), self.declared, self.keys):
             kind = value.__class__
             if kind is float:
@@ -82,6 +83,10 @@ def _suits_column(declared: str, column: Sequence[Any]) -> bool:
         in_range = min(column) >= -EXACT_FLOAT_INT and max(column) <= EXACT_FLOAT_INT
         return declared in _FOR_INT and in_range
     if kinds == {str}:
-        may_refer = max(map(len, column)) >= SHORTEST_ID
-        return declared == TEXT and not (may_refer and any(map(is_asset_id, column)))
+        may_refer = max(map(len, column)) >= SHORTEST_ID and any(map(is_asset_id, column))
+        return declared == TEXT and not may_refer and _encodable(column)
     return all((kind, declared) in _AS_IT_IS for kind in kinds)
+
+
+def _encodable(column: Sequence[str]) -> bool:
+    return all(map(str.isascii, column)) or all(map(is_encodable, column))

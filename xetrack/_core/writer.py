@@ -6,6 +6,7 @@ There is a fast way for rows like those stored before, and a careful way for all
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -158,9 +159,10 @@ class RunWriter:
             return
         for row, stamp in zip(rows, stamps):
             if plan is not None and plan.suits(row, self._settled):
-                db.execute(plan.many, (stamp, self.track_id, *row.values()))
-            else:
-                plan = self._insert(db, row, stamp)
+                with suppress(UnicodeEncodeError):
+                    db.execute(plan.many, (stamp, self.track_id, *row.values()))
+                    continue
+            plan = self._insert(db, row, stamp)
 
     def _insert(self, db: sqlite3.Connection, row: Row, stamp: str) -> Plan | None:
         """Insert a row of any kind; return the plan for the next one with these keys."""
