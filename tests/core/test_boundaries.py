@@ -26,7 +26,17 @@ CORE = [name for name in MODULES if not name.startswith("extras/")]
 INSIDE = [name for name in CORE if name.startswith("_core/") and not name.startswith("_core/cli/")]
 ENTRANCES = {"_core.tracker", "_core.reader", "_core.cli"}
 
-HAVE_SQL = ["database", "opening", "layout", "table", "events", "assets", "merge", "writer"]
+HAVE_SQL = [
+    "database",
+    "space",
+    "opening",
+    "layout",
+    "table",
+    "events",
+    "assets",
+    "merge",
+    "writer",
+]
 HAVE_SQL = [f"_core/{name}.py" for name in HAVE_SQL]
 SQL_WORDS = (
     *("SELECT", "INSERT INTO", "INSERT OR", "UPDATE", "DELETE FROM"),

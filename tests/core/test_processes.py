@@ -378,6 +378,26 @@ def test_tasks_of_one_loop_keep_every_row_and_their_batches_apart(db: str) -> No
     }
 
 
+def test_a_task_that_outlives_the_batch_in_which_it_was_started_keeps_its_row(db: str) -> None:
+    async def log_late(ended: asyncio.Event) -> None:
+        await ended.wait()
+        tracker.log({"x": "late"})
+
+    async def main() -> None:
+        ended = asyncio.Event()
+        with tracker.batch():
+            tracker.log({"x": "first"})
+            task = asyncio.create_task(log_late(ended))
+        with tracker.batch():  # that another one is open now is nothing to the task
+            tracker.log({"x": "second"})
+            ended.set()
+            await task
+
+    with Tracker(db) as tracker:
+        asyncio.run(main())
+        assert Counter(tracker.column("x")) == Counter(["first", "second", "late"])
+
+
 @pytest.mark.skipif(os.name == "nt", reason="this system has no timer signals")
 @pytest.mark.parametrize("many", [False, True], ids=["log", "log_batch"])
 def test_a_signal_handler_may_log_in_the_midst_of_a_log(

@@ -38,7 +38,7 @@ def described(
         for name, value in _named(function, args, kwargs).items():
             fields = fields_of(value)
             if fields is not None:
-                row.update(_flattened(name, fields, _DEEPEST))
+                row = {**_flattened(name, fields, _DEEPEST), **row}
     return row
 
 

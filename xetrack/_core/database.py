@@ -31,7 +31,6 @@ OLDEST_SQLITE = (3, 26, 0)
 # of SQLite's usual page that takes a quarter less time; the file grows by 3 %, and to scan it takes
 # a quarter more (docs/benchmarks.md).
 _PAGE_BYTES = 2048
-_SLICE_PAGES = 1000  # freed at a time, between which others may write
 _LONGEST_NAP_S = 0.02
 _stat = os.stat
 
@@ -101,7 +100,7 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             if isinstance(error, StorageError):
                 raise
-            raise self._explained(error) from error
+            raise self.explained(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -117,11 +116,11 @@ class Database:
                 yield db
                 return
             try:
-                self._patiently(db, "BEGIN IMMEDIATE")
+                self.patiently(db, "BEGIN IMMEDIATE")
                 yield db
-                self._patiently(db, "COMMIT")
+                self.patiently(db, "COMMIT")
             except sqlite3.Error as error:
-                raise self._explained(error) from error
+                raise self.explained(error) from error
             finally:
                 _roll_back(db)
 
@@ -147,7 +146,7 @@ class Database:
                 db.execute("BEGIN")
                 yield db
             except sqlite3.Error as error:
-                raise self._explained(error) from error
+                raise self.explained(error) from error
             finally:
                 self._disconnect(db)
 
@@ -185,7 +184,7 @@ class Database:
                 db.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout_s * 1000)}")
                 db.execute(f"PRAGMA query_only = {int(not write)}")
             except sqlite3.Error as error:
-                raise self._explained(error) from error
+                raise self.explained(error) from error
             return db
 
     def _attach_copy(self, db: sqlite3.Connection) -> None:
@@ -203,25 +202,6 @@ class Database:
         for ending in () if self.in_memory else ("", "-wal", "-shm", "-journal"):
             if os.path.realpath(path) == os.path.realpath(self.path) + ending:
                 raise StorageError(path, "belongs to the database itself; write to another file")
-
-    def shrink(self) -> None:
-        """Give free pages back to the disk, in slices between which others may write."""
-        with self.lock:
-            db = self.connection()
-            try:
-                while self._free_some(db):
-                    pass
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            except sqlite3.Error as error:
-                raise self._explained(error) from error
-
-    def _free_some(self, db: sqlite3.Connection) -> bool:
-        """Free some pages; False where none is free, or the file was made without auto_vacuum."""
-        (before,) = db.execute("PRAGMA freelist_count").fetchone()
-        # Python steps a pragma once, which frees one page; fetching takes all the steps.
-        self._patiently(db, f"PRAGMA incremental_vacuum({_SLICE_PAGES})").fetchall()
-        (after,) = db.execute("PRAGMA freelist_count").fetchone()
-        return bool(after < before)
 
     def close(self) -> None:
         """Close every connection; a later call that needs one opens it again."""
@@ -294,19 +274,19 @@ class Database:
         wal = not self.in_memory and self._write_ahead(db)
         db.execute(f"PRAGMA synchronous = {self._synchronous() if wal else 'FULL'}")
         if file_format(db, self.path) < FORMAT:
-            self._patiently(db, "BEGIN IMMEDIATE")
+            self.patiently(db, "BEGIN IMMEDIATE")
             try:
                 migrate(db, self.path)
-                self._patiently(db, "COMMIT")
+                self.patiently(db, "COMMIT")
             finally:
                 _roll_back(db)
         return wal
 
     def _write_ahead(self, db: sqlite3.Connection) -> bool:
         try:
-            (mode,) = self._patiently(db, "PRAGMA journal_mode = WAL").fetchone()
+            (mode,) = self.patiently(db, "PRAGMA journal_mode = WAL").fetchone()
         except sqlite3.OperationalError:
-            (mode,) = self._patiently(db, "PRAGMA journal_mode = DELETE").fetchone()
+            (mode,) = self.patiently(db, "PRAGMA journal_mode = DELETE").fetchone()
         if mode != "wal":
             warnings.warn(
                 f"{self.path}: no write-ahead log can be had here, journal mode {mode!r} is used: "
@@ -319,7 +299,7 @@ class Database:
     def _synchronous(self) -> str:
         return "FULL" if self.durability == "full" else "NORMAL"
 
-    def _patiently(self, db: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+    def patiently(self, db: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
         """Execute *statement*, waiting for other writers with a jitter that keeps turns fair."""
         deadline = time.monotonic() + self.busy_timeout_s
         while True:
@@ -332,7 +312,8 @@ class Database:
                     raise BusyError(self.path, self.busy_timeout_s) from error
             time.sleep(_LONGEST_NAP_S * os.urandom(1)[0] / 255)
 
-    def _explained(self, error: Exception) -> StorageError:
+    def explained(self, error: Exception) -> StorageError:
+        """What to raise in place of an error of SQLite or of the operating system."""
         if isinstance(error, StorageError):
             return error
         if not (self.in_memory or self._create or os.path.exists(self.path)):

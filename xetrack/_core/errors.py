@@ -115,8 +115,8 @@ class UnpicklableError(AssetError, TypeError):
 
     def __str__(self) -> str:
         return (
-            f"cannot store {self.what} as an asset: {self.cause}; "
-            "lambdas and local classes need: pip install 'xetrack[assets]'"
+            f"cannot store {self.what} as an asset: {self.cause}; log what it is made of, or, if "
+            "it is a lambda or a local class: pip install 'xetrack[assets]'"
         )
 
 

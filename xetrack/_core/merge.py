@@ -90,10 +90,10 @@ def copy(
         UnknownTableError: *source* has no such event table.
     """
     choice("on_conflict", on_conflict, ("target", "source", "both"))
+    names = _tables(path_text(source), tables)  # whatever is wrong with the source is told first
     database = Database(path_text(target), create=True)
     try:
         with _source_attached(database, path_text(source)), database.transaction() as db:
-            names = _tables(db, os.fspath(source), tables)
             only_of = None if tables is None else names
             renamed, added = _join_assets(db, only_of) if assets else ({}, 0)
             unions = [_Union(db, name, on_conflict, renamed) for name in names]
@@ -117,8 +117,6 @@ def _source_attached(database: Database, source: str) -> Iterator[None]:
 
     BEGIN IMMEDIATE locks every attached file: with ``mode=ro`` the source's writers go on.
     """
-    with Database(source).reading():
-        pass  # whatever is wrong with the source is told in its name
     with database.lock:
         db = database.connection()
         if os.path.samefile(source, database.path):
@@ -134,8 +132,9 @@ def _source_attached(database: Database, source: str) -> Iterator[None]:
             db.execute("DETACH src")
 
 
-def _tables(db: sqlite3.Connection, source: str, wanted: Iterable[str] | None) -> list[str]:
-    known = event_tables(db, "src")
+def _tables(source: str, wanted: Iterable[str] | None) -> list[str]:
+    with Database(source).reading() as db:
+        known = event_tables(db)
     if wanted is None:
         return known
     names = list(dict.fromkeys([wanted] if isinstance(wanted, str) else wanted))

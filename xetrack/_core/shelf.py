@@ -9,6 +9,7 @@ from . import assets, events
 from .clock import Clock
 from .errors import StorageError, UnknownAssetError
 from .packing import CHUNK_BYTES, pack_explicitly, unpack
+from .space import shrink
 from .table import Table
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Assets:
                     cleared += _clear(db, reference, found.id)
                     assets.forget(db, reference, found.id)
             assets.free(db, [found.id])
-        self._database.shrink()
+        shrink(self._database)
         return cleared
 
     def _read(self, name: str, use: Callable[[assets.Stored, io.BufferedReader], Any]) -> Any:

@@ -12,6 +12,7 @@ from .names import OVERFLOW, key_text
 from .packing import Packed
 from .plans import is_asset_id
 from .prepare import plain_or_packed
+from .space import shrink
 from .table import Table, event_tables
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Store:
             table = self._table(db)
             events.require_run(db, self.database.path, table.name if table else "", track_id)
             deleted = events.delete_run(db, table, track_id) if table else 0
-        self.database.shrink()
+        shrink(self.database)
         return deleted
 
     def delete_all(self) -> None:
@@ -151,7 +152,7 @@ class Store:
             table = Table.load(db, self.name)
             if table is not None:
                 events.delete_table(db, table)
-        self.database.shrink()
+        shrink(self.database)
 
     def _table(self, db: sqlite3.Connection) -> Table | None:
         table = Table.load(db, self.name)

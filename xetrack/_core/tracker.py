@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import adapters, batches, events
 from .calls import Recorder
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+F = TypeVar("F")
 SKIP_INSERT = "SKIP_INSERT"
 _NOT_IN_PICKLES = {"self", "params", "__class__"}
 
@@ -176,11 +177,11 @@ class Tracker(Run):
         """
         outer = batches.waiting_for(self)
         waiting, token = batches.begin(self)
-        self._open_batches += 1
+        self._count_batches(1)
         try:
             yield
         finally:
-            self._open_batches -= 1
+            self._count_batches(-1)
             batches.end(token)
             is_ours = waiting.end()
         if outer is not None and outer.is_open():
@@ -257,6 +258,12 @@ class Tracker(Run):
         params = named.pop("params", None)
         return self._recorder.run(function, args, {**named, **kwargs}, params)
 
+    @overload
+    def wrap(self, function: F) -> F: ...
+
+    @overload
+    def wrap(self, *, params: Mapping[str, object] | None = None) -> Callable[[F], F]: ...
+
     def wrap(
         self,
         function: Any = None,
@@ -268,8 +275,6 @@ class Tracker(Run):
         Used as ``@tracker.wrap`` or ``@tracker.wrap(params={...})``, on functions, methods,
         coroutines and generators.
         """
-        if isinstance(function, dict):  # @tracker.wrap({...})
-            function, params = None, function
         if function is None:
             return lambda later: self._recorder.wrap(later, params)
         return self._recorder.wrap(function, params)
@@ -312,6 +317,10 @@ class Tracker(Run):
             for row in stored:
                 self._sinks.write(row)
         return len(rows)
+
+    def _count_batches(self, change: int) -> None:
+        with self._store.database.lock:
+            self._open_batches += change
 
     def _merged(self, data: Mapping[Any, Any]) -> dict[str, Any]:
         """Params and data, where a number as a key may mean a param of that name."""

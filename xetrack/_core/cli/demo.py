@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from .. import render
 from ..errors import StorageError
 from ..tracker import Tracker
+from .commands import program
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from .parser import Commands
+    from .commands import Commands
 
 _SAMPLE_BYTES = 1_500_000
 _LEVELS = {"zlib": (1, 6, 9), "bz2": (1, 9), "lzma": (0, 3, 6)}
@@ -113,8 +114,6 @@ def _compressed(module: Any, level: int, sample: bytes) -> bytes:
 
 
 def _next_commands(path: str, best: dict[str, Any]) -> list[str]:
-    from .parser import program
-
     xt, db = program(), shlex.quote(path)
     query = "SELECT codec, max(ratio), max(mb_per_s) FROM db.events GROUP BY codec"
     return [

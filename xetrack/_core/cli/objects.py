@@ -11,7 +11,7 @@ from .show import print_rows
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from .parser import Commands
+    from .commands import Commands
 
 _NAME = "its id, a key it was logged under, or a unique prefix"
 _COLUMNS = ("id", "kind", "type", "size", "created", "runs")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .parser import Commands
+    from .commands import Commands
 
 
 def register(commands: Commands) -> None:
