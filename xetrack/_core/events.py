@@ -26,6 +26,9 @@ _DROP_RUNS = 'DELETE FROM runs WHERE "table" = ?'
 _DROP_BIG = 'DELETE FROM big_integers WHERE "table" = ?'
 
 
+_CHUNK_ROWS = 2000
+
+
 class Slice(NamedTuple):
     """Which rows: of one run or of all, from the head, from the tail, or all of them."""
 
@@ -64,6 +67,14 @@ def rows(db: sqlite3.Connection, table: Table, which: Slice) -> Iterator[dict[st
     where, bound = which.checked().condition(table)
     query = f"SELECT {table.listed()} FROM {table.sql} {where} ORDER BY rowid"
     return decoded(db.execute(query, bound), table)
+
+
+def chunks(db: sqlite3.Connection, table: Table, which: Slice) -> Iterator[list[tuple[Any, ...]]]:
+    """The same rows as lists of cells, many at a time, for who makes columns of them."""
+    where, bound = which.checked().condition(table)
+    query = f"SELECT {table.listed()} FROM {table.sql} {where} ORDER BY rowid"
+    cursor = db.execute(query, bound)
+    return iter(lambda: cursor.fetchmany(_CHUNK_ROWS), [])
 
 
 def decoded(cells: Iterable[Sequence[Any]], table: Table) -> Iterator[dict[str, Any]]:

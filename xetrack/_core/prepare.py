@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import KeyNameError
 from .names import key_text
 from .packing import Packed, pack
-from .values import NotPlainError, plain
+from .values import NotPlainError, is_nan, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,6 +39,21 @@ def prepared(row: Mapping[Any, Any]) -> Row:
             raise KeyNameError(key, f"means the same column as another key of the row, {name!r}")
         made[name] = plain_or_packed(value)
     return made
+
+
+def records(rows: Any) -> list[Mapping[Any, Any]]:
+    """*rows* as a list; a pandas DataFrame, which need not be installed, row by row.
+
+    What pandas takes for missing, NaN in a column of floats too, is None then.
+    """
+    if not (hasattr(rows, "iloc") and hasattr(rows, "columns")):
+        return list(rows)
+    names = list(rows.columns)
+    columns = [rows.iloc[:, number].tolist() for number in range(len(names))]
+    return [
+        {name: None if is_nan(value) else value for name, value in zip(names, values)}
+        for values in zip(*columns)
+    ]
 
 
 def independent(row: Row) -> Row:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import adapters
 from .checks import choice, path_text
 from .database import Database
 from .events import Slice
+from .export import write_csv
 from .names import table_name
 from .shelf import Assets
 from .sinks import read_json_lines
@@ -83,6 +85,25 @@ class Reader:
         """
         self._store.require_run(track_id)
         return self._store.column(name, track_id)
+
+    def to_df(
+        self, track_id: str | None = None, head: int | None = None, tail: int | None = None
+    ) -> Any:
+        """The same rows as ``rows`` as a pandas DataFrame (extra ``pandas``)."""
+        self._store.require_run(track_id)
+        return self._frame("to_df()", Slice(track_id, head, tail))
+
+    def latest(self) -> Any:
+        """A DataFrame of the run that started last (extra ``pandas``)."""
+        latest = self._store.latest_run()
+        return self._frame("latest()", Slice(latest) if latest else Slice(head=0))
+
+    def to_csv(
+        self, path: str | os.PathLike[str] | None = None, track_id: str | None = None
+    ) -> int:
+        """Write the rows of a run, or of all, as CSV to a file or to stdout; how many."""
+        self._store.require_run(track_id)
+        return write_csv(self._store, Slice(track_id), path)
 
     def track_ids(self) -> list[str]:
         """The runs of the table, by the time at which they started."""
@@ -161,6 +182,9 @@ class Reader:
             MissingFileError: there is no such file.
         """
         return list(read_json_lines(path))
+
+    def _frame(self, asked: str, which: Slice) -> Any:
+        return self._store.cells(which, adapters.load("pandas", asked).frame)
 
     def __repr__(self) -> str:
         """How the reader was made, without a look at the file."""

@@ -6,6 +6,7 @@ import csv
 import json
 import unicodedata
 from base64 import b64encode
+from html import escape
 from typing import IO, TYPE_CHECKING, Any
 
 from .overflow import to_text
@@ -52,6 +53,22 @@ def shortened(rows: Sequence[Row], total: int, columns: Sequence[str] = ()) -> s
         lines.insert(2 + (len(rows) + 1) // 2, "...")
         table = "\n".join(lines)
     return f"{table}\n\n[{total} rows x {len(columns or columns_of(rows))} columns]"
+
+
+def html(rows: Sequence[Row], total: int, columns: Sequence[str]) -> str:
+    """The same for a notebook."""
+
+    def line(tag: str, texts: Iterable[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts) + "</tr>"
+
+    lines = [line("td", [_shown(row.get(column)) for column in columns]) for row in rows]
+    if len(rows) < total:
+        lines.insert((len(rows) + 1) // 2, line("td", ["..."] * len(columns)))
+    head = line("th", map(printable, columns))
+    return (
+        f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
+        f"<p>{total} rows x {len(columns)} columns</p>"
+    )
 
 
 def json_lines(rows: Iterable[Row]) -> Iterable[str]:

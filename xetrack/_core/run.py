@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from . import adapters
 from .events import Slice
+from .export import write_csv
 from .shelf import Assets
 
 if TYPE_CHECKING:
+    import os
     import sqlite3
-    from collections.abc import Iterator
 
     from .store import Store
 
@@ -91,32 +90,49 @@ class Run:
         all: bool = False,  # noqa: A002
     ) -> int:
         """Write the rows of the run, or of all runs, as CSV to a file or to stdout; how many."""
+        return write_csv(self._store, Slice(None if all else self.track_id), path)
+
+    def to_df(self, all: bool = False) -> Any:  # noqa: A002
+        """A pandas DataFrame of the rows of the run, or of all runs (extra ``pandas``)."""
+        return self._frame("to_df()", Slice(None if all else self.track_id))
+
+    def head(self, n: int = 5) -> Any:
+        """A DataFrame of the first *n* rows of the run (extra ``pandas``)."""
+        return self._frame("head()", Slice(self.track_id, head=n))
+
+    def tail(self, n: int = 5) -> Any:
+        """A DataFrame of the last *n* rows of the run (extra ``pandas``)."""
+        return self._frame("tail()", Slice(self.track_id, tail=n))
+
+    def __getitem__(self, name: str) -> Any:
+        """The pandas Series of one key in the rows of the run (extra ``pandas``).
+
+        Raises:
+            UnknownColumnError: no row has it.
+        """
+        self.column(name)
+        return self._frame("tracker[...]", Slice(self.track_id))[name]
+
+    def _frame(self, asked: str, which: Slice) -> Any:
+        return self._store.cells(which, adapters.load("pandas", asked).frame)
+
+    def _repr_html_(self) -> str:
+        """The rows as a table in a notebook, both ends of a long run."""
         from . import render
 
-        rows = self.rows(all=all)
-        columns = render.columns_of(rows, self._store.columns())
-        if path is None:
-            return render.write_csv(rows, columns, sys.stdout)
-        self._store.database.require_other(os.fspath(path))
-        with _opened_to_write(path) as file:
-            return render.write_csv(rows, columns, file)
+        rows, total = self._ends()
+        return render.html(rows, total, render.columns_of(rows, self._store.columns()))
 
     def __str__(self) -> str:
         """The rows of the run as a table; of a long run, both ends."""
         from . import render
 
-        total = len(self)
-        ends = total > 2 * _ENDS
-        rows = self.rows(head=_ENDS) + self.rows(tail=_ENDS) if ends else self.rows()
+        rows, total = self._ends()
         return render.shortened(rows, total, render.columns_of(rows, self._store.columns()))
 
-
-@contextmanager
-def _opened_to_write(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    from .errors import StorageError
-
-    try:
-        with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            yield file
-    except OSError as error:
-        raise StorageError(str(path), f"cannot be written ({error.strerror})") from error
+    def _ends(self) -> tuple[list[dict[str, Any]], int]:
+        """The rows, of a long run those at its two ends, and how many there are."""
+        total = len(self)
+        if total <= 2 * _ENDS:
+            return self.rows(), total
+        return self.rows(head=_ENDS) + self.rows(tail=_ENDS), total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from . import assets, events
 from .clock import Clock
@@ -17,10 +17,14 @@ from .table import Table, event_tables
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
     from .database import Database
     from .events import Slice
     from .values import Plain
+
+
+T = TypeVar("T")
 
 
 class Store:
@@ -59,6 +63,15 @@ class Store:
         with self.database.reading() as db:
             table = self._table(db)
             return list(events.rows(db, table, which)) if table else []
+
+    def cells(self, which: Slice, make: Callable[[dict[str, str], Iterable[Any]], T]) -> T:
+        """What *make* makes of the columns (name to type) and the rows of cells, in chunks."""
+        which = which.checked()
+        with self.database.reading() as db:
+            table = self._table(db)
+            if table is None:
+                return make({}, [])
+            return make(table.columns, events.chunks(db, table, which))
 
     def column(self, key: str, track_id: str | None) -> list[Any]:
         """The values of *key* in order of arrival."""

@@ -14,7 +14,7 @@ from .errors import KeyNameError
 from .events import Slice
 from .names import TIMESTAMP, TRACK_ID, checked_track_id, new_track_id, table_name
 from .packing import Packed
-from .prepare import independent, prepared
+from .prepare import independent, prepared, records
 from .run import Run
 from .sinks import JsonLines, Sinks
 from .store import Store
@@ -152,10 +152,12 @@ class Tracker(Run):
     def log_batch(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Store many rows in one transaction, all or none; how many. Far faster than ``log``.
 
+        A pandas DataFrame will do: what it takes for missing is not stored.
+
         Raises:
             The same as ``log``; nothing is stored then.
         """
-        params, rows = self._params, list(rows)
+        params, rows = self._params, records(rows)
         try:
             return self._append_all([{**params, **row} for row in rows])
         except KeyNameError:
