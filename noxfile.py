@@ -77,6 +77,21 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("extra", EXTRAS)
+def extras(session: nox.Session, extra: str) -> None:
+    """Each extra alone: what it gives, and what is said of the others."""
+    session.install(*GROUPS["test"], f"{_wheel(session)}[{extra}]")
+    session.run("pytest", f"tests/extras/test_{extra}.py", "tests/core/test_adapters.py")
+
+
+@nox.session
+def everything(session: nox.Session) -> None:
+    """All extras together, with the packages that people use beside them."""
+    session.install(*GROUPS["test"], *GROUPS["beside"], f"{_wheel(session)}[all]")
+    session.run("pytest", "tests/extras", "tests/docs", "tests/core/test_adapters.py")
+
+
+@nox.session
 def vendored(session: nox.Session) -> None:
     """The tests of the core against a copy inside another package, under another name."""
     session.install(*GROUPS["test"])

@@ -171,7 +171,7 @@ FAILURES = {
         "no/out: cannot be written (No such file or directory)",
     ),
     "output that is a folder": ("get good.db model .", ".: cannot be written (*)"),
-    "target in no folder": ("copy good.db no/target.db", "{cwd}/no/target.db: *"),
+    "target in a file": ("copy good.db good.db/to.db", "{cwd}/good.db/to.db: *"),
     "target that is the source": (
         "copy good.db good.db",
         "{cwd}/good.db: is source and target of a copy; give two files",

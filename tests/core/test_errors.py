@@ -11,7 +11,9 @@ import pytest
 
 from xetrack._core import errors
 
-HINT = "lambdas and local classes need: pip install 'xetrack[assets]'"
+HINT = (
+    "log what it is made of, or, if it is a lambda or a local class: pip install 'xetrack[assets]'"
+)
 FORBIDDEN_HINT = (
     "if you trust who wrote it, allow pickle, or write its bytes to a file with: xt get DB ID FILE"
 )

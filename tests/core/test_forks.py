@@ -121,7 +121,46 @@ if first == "children":
 
 
 @pytest.mark.slow
-def test_a_fork_while_other_threads_log_loses_no_row(db: str, run_python: Callable[..., str]) -> None:
+def test_no_row_is_lost_while_another_process_opens_and_closes_the_file_after_a_fork(
+    db: str, run_python: Callable[..., str], start_python: Callable[..., Any]
+) -> None:
+    # As long as the children held no locks, it would take itself for the last user of the file
+    # each time, and delete the -wal to which they write.
+    other = """
+import sys
+i = 0
+print("ready", flush=True)
+while i < 150:
+    with xetrack.Tracker(sys.argv[1], track_id="other") as tracker:
+        tracker.log({"x": f"other {i}"})
+    i += 1
+"""
+    code = """
+tracker.log({"x": "before"})
+def child(name):
+    def work():
+        for i in range(500):
+            tracker.log({"x": f"{name} {i}", f"{name}/{i // 100}": i})
+    return work
+children = [fork(child("a")), fork(child("b"))]
+for i in range(500):
+    tracker.log({"x": f"parent {i}"})
+wait(*children)
+"""
+    process = start_python(other, db)
+    assert process.stdout.readline() == "ready\n"
+    run_python(FORKING + code, db)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    expected = Counter([f"{name} {i}" for name in ("a", "b", "parent") for i in range(500)])
+    expected.update(["before", *[f"other {i}" for i in range(150)]])
+    whole(db, expected)
+
+
+@pytest.mark.slow
+def test_a_fork_while_other_threads_log_loses_no_row(
+    db: str, run_python: Callable[..., str]
+) -> None:
     code = """
 def log_on(name):
     for i in range(200):

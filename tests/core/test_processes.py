@@ -467,6 +467,40 @@ kept.log({"x": 2})
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("opens", [False, True], ids=["logs", "opens and logs"])
+def test_an_interpreter_may_end_while_a_daemon_thread_logs(
+    db: str, start_python: Callable[..., subprocess.Popen[str]], *, opens: bool
+) -> None:
+    code = """
+import sys, threading
+db, opens = sys.argv[1], sys.argv[2] == "True"
+tracker = xetrack.Tracker(db, track_id="run")
+logged = 0
+enough = threading.Event()
+def log_on():
+    global tracker, logged
+    while True:
+        if opens:
+            tracker = xetrack.Tracker(db, track_id="run")
+        tracker.log({"x": logged})
+        logged += 1
+        if logged == 30:
+            enough.set()
+threading.Thread(target=log_on, daemon=True).start()
+assert enough.wait(60)
+"""
+    for number in range(8):
+        path = f"{db}{number}"
+        process = start_python(code, path, opens)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "", "")
+        there = Reader(path).column("x")
+        assert there == list(range(len(there)))
+        assert len(there) >= 30
+        assert integrity(path) == [("ok",)]
+
+
+@pytest.mark.slow
 def test_a_tracker_given_to_spawned_processes_continues_its_run(
     db: str, run_python: Callable[..., str]
 ) -> None:

@@ -10,16 +10,16 @@ import os
 import sqlite3
 import threading
 import time
-import warnings
 import weakref
 from collections import deque
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 from . import forks
-from .errors import BusyError, MissingFileError, NotADatabaseError, StorageError, StorageWarning
-from .layout import FORMAT, file_format, migrate
-from .opening import connect, is_busy, readable_uri, uri
+from .errors import BusyError, MissingFileError, NotADatabaseError, StorageError
+from .layout import SYNCHRONOUS, NoLogError, drop_log, file_format, migrate, prepare
+from .opening import connect, inode_of, readable_uri, remove_if, uri
+from .patience import is_busy, patiently, roll_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 IN_MEMORY = ":memory:"
 OLDEST_SQLITE = (3, 26, 0)
 
-# A row that is committed alone rewrites the last page of the table and one of the index. With half
-# of SQLite's usual page that takes a quarter less time; the file grows by 3 %, and to scan it takes
-# a quarter more (docs/benchmarks.md).
-_PAGE_BYTES = 2048
-_LONGEST_NAP_S = 0.02
+T = TypeVar("T")
+_LAST_WAIT_S = 1.0
 _stat = os.stat
 
 
@@ -63,12 +60,14 @@ class Database:
         self._writer: sqlite3.Cursor | None = None
         # What was opened: the inodes of the file and of its -wal, 0 for what there is not.
         self._log_path = self.path + "-wal"
-        self._inode = self._log_inode = 0
+        self._inode = self._log_inode = self._shared_inode = 0
         self._view: sqlite3.Connection | None = None
-        self._viewed_changes = 0
+        self._view_mark = 0  # what the view shows: changes of memory, or the file's inode
         # In the order in which they are to be closed: one that only reads leaves the -wal behind.
         self._connections: deque[sqlite3.Connection] = deque()
-        weakref.finalize(self, _close_all, self._connections)
+        # At exit it is ``leave`` that closes them: a daemon thread may be using one.
+        closing_all = weakref.finalize(self, _close_all, self._connections)
+        closing_all.atexit = False  # type: ignore[misc]  # it is a property, says the documentation
         forks.survive(self)
 
     def cursor(self) -> sqlite3.Cursor:
@@ -116,13 +115,13 @@ class Database:
                 yield db
                 return
             try:
-                self.patiently(db, "BEGIN IMMEDIATE")
+                self.patiently(lambda: db.execute("BEGIN IMMEDIATE"))
                 yield db
-                self.patiently(db, "COMMIT")
+                self.patiently(lambda: db.execute("COMMIT"))
             except sqlite3.Error as error:
                 raise self.explained(error) from error
             finally:
-                _roll_back(db)
+                roll_back(db)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -135,6 +134,9 @@ class Database:
             with self.lock:
                 yield self.connection()
             return
+        if self._writer is not None:
+            with self.lock:
+                self.connection()  # if another file took the place of ours, nothing of it is left
         with self._reading:
             db = self._connected(readable_uri(self.path))
             try:
@@ -158,10 +160,15 @@ class Database:
         on memory that is shared, a query half read would keep the writer from new columns.
         """
         with self.lock:
-            changes = self.connection().total_changes if self.in_memory else 0
-            if self._view is None or changes != self._viewed_changes:
+            if self.in_memory:
+                mark = self.connection().total_changes
+            else:
+                if self._writer is not None:
+                    self.connection()  # if another file took the place, nothing of ours is left
+                mark = inode_of(self.path)
+            if self._view is None or mark != self._view_mark:
                 self._view = self.open_view()
-                self._viewed_changes = changes
+                self._view_mark = mark
             return self._view
 
     def open_view(self, *, write: bool = False) -> sqlite3.Connection:
@@ -180,7 +187,7 @@ class Database:
                     db.execute("ATTACH ? AS db", (location,))
                     file_format(db, self.path, "db")
                 # An attached file starts at FULL, and the pragma without "db." does not reach it.
-                db.execute(f"PRAGMA db.synchronous = {self._synchronous()}")
+                db.execute(f"PRAGMA db.synchronous = {SYNCHRONOUS[self.durability]}")
                 db.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout_s * 1000)}")
                 db.execute(f"PRAGMA query_only = {int(not write)}")
             except sqlite3.Error as error:
@@ -213,7 +220,7 @@ class Database:
         if keep_memory and self.in_memory:
             return
         self._writer = self._view = None
-        self._inode = self._log_inode = 0
+        self._inode = self._log_inode = self._shared_inode = 0
         _close_all(self._connections)
 
     def hold(self) -> None:
@@ -224,6 +231,11 @@ class Database:
         self.lock.acquire()
         self._reading.acquire()
         self.forget(keep_memory=True)
+
+    def leave(self) -> None:
+        """When the interpreter ends: let go of the file, and keep daemon threads from it."""
+        if self.lock.acquire(timeout=_LAST_WAIT_S) and self._reading.acquire(timeout=_LAST_WAIT_S):
+            self.forget(keep_memory=True)
 
     def release(self) -> None:
         """After a fork, in the parent."""
@@ -248,69 +260,67 @@ class Database:
         db.close()
 
     def _open_writer(self) -> sqlite3.Cursor:
-        if self._writer is not None:
-            db, self._writer = self._writer.connection, None
-            self._disconnect(db)
-        mode = "rwc" if self._create else "rw"
-        location = IN_MEMORY if self.in_memory else uri(self.path, mode)
-        db = self._connected(location, writes=True)
+        self._leave_writer()
+        if self._create and not self.in_memory:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
         try:
-            wal = self._prepare(db)
+            db, wal = self._prepared(try_log=True)
+        except NoLogError:
+            db, wal = self._prepared(try_log=False)
+        try:
             self._inode = 0 if self.in_memory else os.stat(self.path).st_ino
             self._log_path = os.path.realpath(self.path) + "-wal"  # where SQLite puts it
             self._log_inode = os.stat(self._log_path).st_ino if wal else 0
+            self._shared_inode = os.stat(self._log_path[:-3] + "shm").st_ino if wal else 0
         except BaseException:
             self._disconnect(db)
             raise
         self._writer = db.cursor()
         return self._writer
 
-    def _prepare(self, db: sqlite3.Connection) -> bool:
-        """Make the file one of ours if it is new; tell whether it has a write-ahead log."""
-        if file_format(db, self.path) == 0:
-            # In this order, and before WAL writes the first page.
-            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        wal = not self.in_memory and self._write_ahead(db)
-        db.execute(f"PRAGMA synchronous = {self._synchronous() if wal else 'FULL'}")
-        if file_format(db, self.path) < FORMAT:
-            self.patiently(db, "BEGIN IMMEDIATE")
-            try:
-                migrate(db, self.path)
-                self.patiently(db, "COMMIT")
-            finally:
-                _roll_back(db)
-        return wal
-
-    def _write_ahead(self, db: sqlite3.Connection) -> bool:
+    def _prepared(self, *, try_log: bool) -> tuple[sqlite3.Connection, bool]:
+        """A new connection to write, and whether the file has a write-ahead log."""
+        mode = "rwc" if self._create else "rw"
+        location = IN_MEMORY if self.in_memory else uri(self.path, mode)
+        if not try_log:
+            with closing(connect(location)) as alone:
+                drop_log(alone, self.path, self.busy_timeout_s)
+        db = self._connected(location, writes=True)
         try:
-            (mode,) = self.patiently(db, "PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError:
-            (mode,) = self.patiently(db, "PRAGMA journal_mode = DELETE").fetchone()
-        if mode != "wal":
-            warnings.warn(
-                f"{self.path}: no write-ahead log can be had here, journal mode {mode!r} is used: "
-                "nothing is lost, but each row takes longer and readers wait for writers",
-                StorageWarning,
-                stacklevel=2,
-            )
-        return bool(mode == "wal")
+            terms = (self.path, self.durability, self.busy_timeout_s)
+            return db, prepare(db, *terms, try_log=try_log)
+        except BaseException:
+            self._disconnect(db)
+            raise
 
-    def _synchronous(self) -> str:
-        return "FULL" if self.durability == "full" else "NORMAL"
+    def _leave_writer(self) -> None:
+        """Close what is open to write and to view, and leave nothing of a file that went.
 
-    def patiently(self, db: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
-        """Execute *statement*, waiting for other writers with a jitter that keeps turns fair."""
-        deadline = time.monotonic() + self.busy_timeout_s
-        while True:
-            try:
-                return db.execute(statement)
-            except sqlite3.OperationalError as error:
-                if not is_busy(error):
-                    raise
-                if time.monotonic() > deadline:
-                    raise BusyError(self.path, self.busy_timeout_s) from error
-            time.sleep(_LONGEST_NAP_S * os.urandom(1)[0] / 255)
+        Where another file took its place, the ``-wal`` that stands there is still that of the file
+        that was, and SQLite would lay it over the new one.
+        """
+        if self._writer is None:
+            return
+        db, self._writer = self._writer.connection, None
+        if self._view is not None:
+            self._disconnect(self._view)
+            self._view = None
+        went = bool(self._inode) and inode_of(self.path) != self._inode
+        if went:
+            with suppress(sqlite3.Error):  # what the file that was moved away does not have yet
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._disconnect(db)
+        if went:
+            remove_if(self._log_path, self._log_inode)
+            remove_if(self._log_path[:-3] + "shm", self._shared_inode)
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """What *action* gives, which waits for other writers.
+
+        Raises:
+            BusyError: one of them held the file for ``busy_timeout_s``.
+        """
+        return patiently(action, self.path, self.busy_timeout_s)
 
     def explained(self, error: Exception) -> StorageError:
         """What to raise in place of an error of SQLite or of the operating system."""
@@ -323,12 +333,6 @@ class Database:
         if type(error) is sqlite3.DatabaseError:
             return NotADatabaseError(self.path, f"is not a readable SQLite database ({error})")
         return StorageError(self.path, f"{error}; nothing was stored")
-
-
-def _roll_back(db: sqlite3.Connection) -> None:
-    """End what is still open; after some errors SQLite has rolled back already."""
-    if db.in_transaction:
-        db.execute("ROLLBACK")
 
 
 def _close_all(connections: deque[sqlite3.Connection]) -> None:

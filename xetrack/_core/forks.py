@@ -1,4 +1,4 @@
-"""What is done with open databases around a fork.
+"""What is done with open databases around a fork, and when the interpreter ends.
 
 A child inherits SQLite's table of the locks that the process holds, and then takes none: rows that
 it writes are lost without an error. So before a fork every connection to a file is closed.
@@ -6,6 +6,7 @@ it writes are lost without an error. So before a fork every connection to a file
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
@@ -19,6 +20,9 @@ class Forkable(Protocol):
     def hold(self) -> None:
         """Wait until running calls have ended, keep others from beginning, let go of the file."""
 
+    def leave(self) -> None:
+        """When the interpreter ends: the same for good, unless a running call takes too long."""
+
     def release(self) -> None:
         """In the parent, after the fork: let calls go on."""
 
@@ -27,7 +31,7 @@ class Forkable(Protocol):
 
 
 def survive(database: Forkable) -> None:
-    """Hold *database*, as long as it lives, around each fork of this process."""
+    """Hold *database*, as long as it lives, around each fork, and at the end of the process."""
     _forks().add(database)
 
 
@@ -49,6 +53,10 @@ class _Forks:
         for database in self._held:
             database.hold()
 
+    def at_exit(self) -> None:
+        for database in sorted(self._databases, key=id):
+            database.leave()
+
     def after_in_parent(self) -> None:
         for database in reversed(self._held):
             database.release()
@@ -66,6 +74,7 @@ class _Forks:
 def _forks() -> _Forks:
     """Made with the first database: an import changes nothing in the process."""
     forks = _Forks()
+    atexit.register(forks.at_exit)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
             before=forks.before,

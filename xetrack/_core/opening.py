@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
-from typing import TYPE_CHECKING
+from contextlib import closing, suppress
 
 from .errors import MissingFileError, StorageError
-
-if TYPE_CHECKING:
-    from tempfile import TemporaryDirectory
+from .patience import is_busy
 
 # SQLite itself waits this long for a lock before we are asked again, so that Ctrl-C is heard.
 SLICE_S = 1.0
-_BUSY_CODES = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED: https://www.sqlite.org/rescode.html
 
 
 def connect(location: str) -> sqlite3.Connection:
@@ -33,12 +29,19 @@ def uri(path: str, mode: str) -> str:
     return f"file:{path}?mode={mode}"
 
 
-def is_busy(error: sqlite3.Error) -> bool:
-    """Whether *error* says that another connection holds a lock."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is not None:
-        return code & 0xFF in _BUSY_CODES
-    return "locked" in str(error)  # before Python 3.11 the text is all there is
+def inode_of(path: str) -> int:
+    """The number of the file that *path* leads to, 0 where there is none."""
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
+
+
+def remove_if(path: str, inode: int) -> None:
+    """Remove the file at *path* if it is the one of this number."""
+    if inode and inode_of(path) == inode:
+        with suppress(OSError):
+            os.unlink(path)
 
 
 def readable_uri(path: str) -> str:
@@ -77,7 +80,7 @@ def _frozen_uri(path: str) -> str:
         raise StorageError(path, f"cannot be read ({error.strerror or error})") from error
 
 
-_copies: dict[str, tuple[tuple[int, ...], TemporaryDirectory[str]]] = {}
+_copies: dict[str, tuple[tuple[int, ...], str]] = {}
 
 
 def _private_copy(path: str) -> str:
@@ -86,18 +89,21 @@ def _private_copy(path: str) -> str:
     The one place where bytes of a database are read past SQLite. It drops the locks that this
     process holds on the file, and it holds none: whoever gets here could not open it.
     """
+    import atexit
     import shutil
-    from tempfile import TemporaryDirectory
+    from tempfile import mkdtemp
 
-    known, folder = _copies.get(path, ((), None))
+    known, copy = _copies.get(path, ((), ""))
     state = _state(path)
-    while folder is None or state != known:
-        folder = TemporaryDirectory(prefix="xetrack-")
+    while state != known:
+        folder = mkdtemp(prefix="xetrack-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        copy = os.path.join(folder, "copy.db")
         for ending in ("", "-wal"):
-            shutil.copyfile(path + ending, os.path.join(folder.name, "copy.db" + ending))
+            shutil.copyfile(path + ending, copy + ending)
         known, state = state, _state(path)  # once more, if somebody wrote meanwhile
-        _copies[path] = (known, folder)
-    return os.path.join(folder.name, "copy.db")
+        _copies[path] = (known, copy)
+    return copy
 
 
 def _state(path: str) -> tuple[int, ...]:

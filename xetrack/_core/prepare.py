@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .errors import KeyNameError
 from .names import key_text
@@ -20,6 +20,18 @@ Row = dict[str, Any]
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _MOST_ALIKE = 1000  # rows, of which one that needs care sends the others the careful way too
+
+
+class Frame(Protocol):
+    """What of a pandas DataFrame is asked for."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of its columns."""
+
+    @property
+    def iloc(self) -> Any:
+        """Its cells by number."""
 
 
 def prepared(row: Mapping[Any, Any]) -> Row:
@@ -41,7 +53,7 @@ def prepared(row: Mapping[Any, Any]) -> Row:
     return made
 
 
-def records(rows: Any) -> list[Mapping[Any, Any]]:
+def records(rows: Iterable[Mapping[Any, Any]] | Frame) -> list[Mapping[Any, Any]]:
     """*rows* as a list; a pandas DataFrame, which need not be installed, row by row.
 
     What pandas takes for missing, NaN in a column of floats too, is None then.

@@ -30,7 +30,7 @@ def shrink(database: Database) -> None:
 def _free_some(database: Database, db: sqlite3.Connection) -> bool:
     """Free a slice; False where none is free, or the file was made without auto_vacuum."""
     (before,) = db.execute("PRAGMA freelist_count").fetchone()
-    # Python steps a pragma once, which frees one page; fetching takes all the steps.
-    database.patiently(db, f"PRAGMA incremental_vacuum({_SLICE_PAGES})").fetchall()
+    # execute() steps a statement without columns once, which frees one page; a script, to its end.
+    database.patiently(lambda: db.executescript(f"PRAGMA incremental_vacuum({_SLICE_PAGES})"))
     (after,) = db.execute("PRAGMA freelist_count").fetchone()
     return bool(after < before)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from . import assets, events
 from .clock import Clock
-from .errors import StorageError, UnknownTableError
+from .errors import UnknownTableError
 from .names import OVERFLOW, key_text
 from .packing import Packed
 from .plans import is_asset_id
@@ -48,12 +47,6 @@ class Store:
         Raises:
             StorageError: it cannot, or is not one of ours.
         """
-        if not self.database.in_memory:
-            try:
-                os.makedirs(os.path.dirname(self.database.path), exist_ok=True)
-            except OSError as error:
-                reason = f"cannot be made ({error.strerror})"
-                raise StorageError(self.database.path, reason) from error
         with self.database.lock:
             self.database.connection()
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from .prepare import Frame
+
 F = TypeVar("F")
 SKIP_INSERT = "SKIP_INSERT"
 _NOT_IN_PICKLES = {"self", "params", "__class__"}
@@ -149,7 +151,7 @@ class Tracker(Run):
             self._sinks.write(row)
         return row
 
-    def log_batch(self, rows: Iterable[Mapping[str, Any]]) -> int:
+    def log_batch(self, rows: Iterable[Mapping[str, Any]] | Frame) -> int:
         """Store many rows in one transaction, all or none; how many. Far faster than ``log``.
 
         A pandas DataFrame will do: what it takes for missing is not stored.
@@ -157,11 +159,11 @@ class Tracker(Run):
         Raises:
             The same as ``log``; nothing is stored then.
         """
-        params, rows = self._params, records(rows)
+        params, listed = self._params, records(rows)
         try:
-            return self._append_all([{**params, **row} for row in rows])
+            return self._append_all([{**params, **row} for row in listed])
         except KeyNameError:
-            return self._append_all(list(map(self._merged, rows)))
+            return self._append_all(list(map(self._merged, listed)))
 
     @contextmanager
     def batch(self) -> Iterator[None]:

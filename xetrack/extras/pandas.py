@@ -77,7 +77,7 @@ def _overlaid(made: pd.DataFrame, overflows: list[Any]) -> pd.DataFrame:
     for key, by_row in values.items():
         column = made[key] if key in made else pd.Series([None] * len(made), dtype=object)
         fits = column.dtype == "float64" and all(isinstance(v, float) for v in by_row.values())
-        held = list(column if fits else column.astype(object))
+        held = [None if cell is pd.NA else cell for cell in column]
         for number, value in by_row.items():
             held[number] = value
         made[key] = pd.Series(held, dtype="float64" if fits else object)
