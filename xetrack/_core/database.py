@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Callable, TypeVar
 from . import forks
 from .errors import BusyError, MissingFileError, NotADatabaseError, StorageError
 from .layout import SYNCHRONOUS, NoLogError, drop_log, file_format, migrate, prepare
-from .opening import connect, inode_of, readable_uri, remove_if, uri
+from .opening import connect, inode_of, readable_uri, remove_if, tidy_uri, uri
 from .patience import is_busy, patiently, roll_back
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Database:
             with self.lock:
                 self.connection()  # if another file took the place of ours, nothing of it is left
         with self._reading:
-            db = self._connected(readable_uri(self.path))
+            db = self._connected(tidy_uri(self.path))
             try:
                 if file_format(db, self.path) == 0:  # somebody is just making it
                     self._disconnect(db)
@@ -213,7 +213,11 @@ class Database:
     def close(self) -> None:
         """Close every connection; a later call that needs one opens it again."""
         with self.lock, self._reading:
+            viewed = self._view is not None
             self.forget(keep_memory=False)
+            if viewed and not self.in_memory:
+                with suppress(StorageError), self.reading():
+                    pass  # what a view leaves beside the file goes with this connection
 
     def forget(self, *, keep_memory: bool) -> None:
         """Close the connections to a file; those to memory only if told so."""

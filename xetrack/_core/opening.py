@@ -44,17 +44,28 @@ def remove_if(path: str, inode: int) -> None:
             os.unlink(path)
 
 
-def readable_uri(path: str) -> str:
-    """A URI under which the file at *path* can be read, even if its folder is read-only.
+def tidy_uri(path: str) -> str:
+    """A URI to read the file at *path*, if it can be, in a way that leaves no ``-wal`` behind.
+
+    SQLite clears it away with the last connection, unless that one was opened to read only.
 
     Raises:
         MissingFileError: there is no such file.
         StorageError: it cannot be opened.
     """
-    if not os.path.exists(path):
-        raise MissingFileError(path)
-    if os.path.isdir(path):
-        raise StorageError(path, "is a folder; give the path of a file in it")
+    _require_file(path)
+    folder = os.path.dirname(os.path.realpath(path))
+    return uri(path, "rw") if _is_writable(path) and _is_writable(folder) else readable_uri(path)
+
+
+def readable_uri(path: str) -> str:
+    """A URI that can only be read, even if the folder is read-only.
+
+    Raises:
+        MissingFileError: there is no such file.
+        StorageError: it cannot be opened.
+    """
+    _require_file(path)
     location = uri(path, "ro")
     try:
         with closing(connect(location)) as db:
@@ -66,6 +77,17 @@ def readable_uri(path: str) -> str:
     except sqlite3.DatabaseError:
         pass  # not a database: the caller's own look at the file says so best
     return location
+
+
+def _is_writable(path: str) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _require_file(path: str) -> None:
+    if not os.path.exists(path):
+        raise MissingFileError(path)
+    if os.path.isdir(path):
+        raise StorageError(path, "is a folder; give the path of a file in it")
 
 
 def _frozen_uri(path: str) -> str:

@@ -33,7 +33,7 @@ def run(path: str | os.PathLike[str], statement: str, *, write: bool = False) ->
     """
     database = Database(str(path))
     try:
-        with closing(database.open_view(write=write)) as db:
+        with closing(database.open_view(write=write) if write else database.view) as db:
             # A look at Python now and then, which is when Ctrl-C is heard.
             db.set_progress_handler(lambda: 0, _STEPS)
             cursor = db.execute(statement)
