@@ -29,7 +29,7 @@ def fork(work):
     pid = os.fork()
     if pid:
         return pid
-    signal.alarm(20)
+    signal.alarm(10)
     code = 1
     try:
         work()
@@ -273,7 +273,7 @@ try:
     with tracker.batch():
         tracker.log({"x": "before"})
         pid = os.fork()
-        signal.alarm(20)
+        signal.alarm(10)
     tracker.log({"x": "parent" if pid else "child"})
     code = 0
 finally:

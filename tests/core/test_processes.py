@@ -404,13 +404,17 @@ def test_a_signal_handler_may_log_in_the_midst_of_a_log(
     db: str, run_python: Callable[..., str], *, many: bool
 ) -> None:
     code = """
-import signal
+import os, signal, traceback
 db, many = sys.argv[1], sys.argv[2] == "True"
 tracker = xetrack.Tracker(db, track_id="run")
 handled = 0
 def handle(*_):
     global handled
-    tracker.log({"signal": handled, f"signal/{handled // 40}": handled})
+    try:
+        tracker.log({"signal": handled, f"signal/{handled // 40}": handled})
+    except BaseException:  # raised from here it would come up anywhere
+        traceback.print_exc()
+        os._exit(1)
     handled += 1
     signal.setitimer(signal.ITIMER_REAL, 0.0007)
 signal.signal(signal.SIGALRM, handle)
@@ -437,6 +441,70 @@ print(main, handled)
     ]
     assert len(rows) == main + handled
     assert integrity(db) == [("ok",)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["first", "next", "widening", "batch"])
+def test_a_signal_handler_may_log_at_any_line_of_a_log(
+    db: str, run_python: Callable[..., str], kind: str
+) -> None:
+    code = """
+import os, signal
+package = os.path.dirname(xetrack.__file__)
+db, kind = sys.argv[1:]
+
+class Interrupted:
+    # Raises a signal before the line of that number that our code comes to.
+    def __init__(self, number):
+        self.left = number
+    def __enter__(self):
+        sys.settrace(self.trace)
+        return self
+    def __exit__(self, *_):
+        sys.settrace(None)
+    def trace(self, frame, event, arg):
+        if not frame.f_code.co_filename.startswith(package):
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == -1:
+                signal.raise_signal(signal.SIGTERM)
+        return self.trace
+
+errors = []
+def handle(*_):
+    try:
+        tracker.log({"x": -1, "from": "signal"})
+    except BaseException as error:
+        errors.append(repr(error))
+signal.signal(signal.SIGTERM, handle)
+failed = {}
+for number in range(5000):
+    tracker = xetrack.Tracker(db, table=f"t{number}", track_id="run")
+    expected, errors = [-1], []
+    if kind == "first":
+        tracker.close()  # it opens the file and makes the table
+    else:
+        tracker.log_batch([{"x": 0}, {"x": 0}])
+        expected += [0, 0]
+    try:
+        with Interrupted(number) as interrupted:
+            if kind == "batch":
+                tracker.log_batch([{"x": 1}, {"x": 1, "new": 2}, {"x": 1}])
+            else:
+                tracker.log({"x": 1.5 if kind == "widening" else 1})
+        expected += {"batch": [1, 1, 1], "widening": [1.5]}.get(kind, [1])
+    except Exception as error:
+        errors.append(repr(error))
+    if interrupted.left >= 0:
+        break
+    there = [row["x"] for row in tracker.rows()]
+    if errors or sorted(there) != sorted(expected):
+        failed[number] = errors, there
+    tracker.close()
+print(number > 10, len(failed), list(failed.items())[:3])
+"""
+    assert run_python(CHILD + code, db, kind) == "True 0 []\n"
 
 
 def test_an_unclosed_tracker_is_collected_without_a_warning(

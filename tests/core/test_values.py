@@ -40,7 +40,7 @@ def declared(tracker: Tracker, key: str = "x") -> str | None:
 def cells(tracker: Tracker, key: str = "x") -> list[tuple[object, str]]:
     """What SQL sees of a key: cells and their types."""
     query = f'SELECT db.events."{key}", typeof(db.events."{key}") FROM db.events ORDER BY rowid'
-    return tracker.conn.execute(query).fetchall()
+    return list(tracker.conn.execute(query).fetchall())
 
 
 def overflow(tracker: Tracker) -> list[object]:

@@ -5,6 +5,7 @@ Nothing else in the core knows the extras, and nothing in the extras knows the t
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,25 @@ def load(extra: str, asked: str) -> ModuleType:
     """
     for package in PACKAGES[extra]:
         _require(package, extra, asked)
+    return module(extra)
+
+
+def module(extra: str) -> ModuleType:
+    """The adapter of *extra*, by who knows that what it needs is there."""
     return import_module(f"...extras.{extra}", __name__)
+
+
+def is_installed(extra: str) -> bool:
+    """Whether the packages of *extra* are there; they are not imported."""
+    return all(map(_is_there, PACKAGES[extra]))
+
+
+def _is_there(package: str) -> bool:
+    from importlib.util import find_spec
+
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return find_spec(package) is not None
 
 
 def _require(package: str, extra: str, asked: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,10 @@ from .prepare import plain_or_packed, prepared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    # Measures a block of work, and fills the mapping that it gives when the block ends.
+    Measuring = AbstractContextManager[Mapping[str, object]]
 
 # Flags of a code object; the module inspect has names for them, and costs 10 ms to import.
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
@@ -24,9 +28,16 @@ _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 class Recorder:
     """Records calls through *log*; whether it raises their exceptions again is *raise_on_error*."""
 
-    def __init__(self, log: Callable[[dict[str, Any]], object], *, raise_on_error: bool) -> None:
+    def __init__(
+        self,
+        log: Callable[[dict[str, Any]], object],
+        *,
+        raise_on_error: bool,
+        measure: Callable[[], Measuring] | None = None,
+    ) -> None:
         self.log = log
         self.raise_on_error = raise_on_error
+        self.measure: Callable[[], Measuring] = measure or (lambda: nullcontext({}))
 
     def run(
         self,
@@ -125,6 +136,8 @@ class _Call:
         self._row = described(function, args, kwargs)
         self._params = params
         self._seconds = 0.0
+        self._measuring = recorder.measure()
+        self._measured = self._measuring.__enter__()
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -144,7 +157,7 @@ class _Call:
             except AssetError as error:
                 message = f"{key} of {self._name} was returned but not stored: {error}"
                 warnings.warn(message, StorageWarning, stacklevel=4)
-        row = {**self._row, "error": "", "function_time": self._seconds}
+        row = {**self._row, "error": "", "function_time": self._seconds, **self._machine()}
         self._recorder.log({**row, **columns, **self._params})
 
     def failed(self, error: BaseException) -> None:
@@ -158,9 +171,15 @@ class _Call:
                 "error": text_of_error(error),
                 "traceback": trace,
                 "function_time": self._seconds,
+                **self._machine(),
                 **self._params,
             }
         )
+
+    def _machine(self) -> Mapping[str, object]:
+        """What was measured of the machine while the call ran."""
+        self._measuring.__exit__(None, None, None)
+        return self._measured
 
     def reraises(self, error: BaseException) -> bool:
         """Whether the caller is to see *error*; Ctrl-C and an exit always pass."""

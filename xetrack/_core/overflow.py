@@ -38,7 +38,7 @@ def from_text(text: str) -> dict[str, Any]:
     """
     try:
         row = _untagged(json.loads(text))
-    except (TypeError, RecursionError) as error:
+    except (TypeError, OverflowError, RecursionError) as error:
         raise ValueError(str(error)) from error
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004  # the text is wrong, not its type

@@ -9,6 +9,7 @@ from .checks import choice, path_text
 from .database import Database
 from .events import Slice
 from .export import write_csv
+from .loglines import read_log_rows
 from .names import table_name
 from .shelf import Assets
 from .sinks import read_json_lines
@@ -16,7 +17,6 @@ from .store import Store
 
 if TYPE_CHECKING:
     import os
-    import sqlite3
     from types import TracebackType
 
 
@@ -48,7 +48,7 @@ class Reader:
     ) -> None:
         choice("engine", engine, ("sqlite", "duckdb"))
         self._database = Database(path_text(db))
-        self._store = Store(self._database, table_name(table), must_exist=True)
+        self._store = Store(self._database, table_name(table), must_exist=True, engine=engine)
         self.assets = Assets(self._database, table, None, allow_pickle=allow_pickle)
         self._store.track_ids()  # whatever is wrong with the file is told now
 
@@ -127,9 +127,13 @@ class Reader:
         return True
 
     @property
-    def conn(self) -> sqlite3.Connection:
-        """An SQL connection that can only read, on which the file is attached as ``db``."""
-        return self._database.view
+    def conn(self) -> Any:
+        """An SQL connection that can only read, on which the file is attached as ``db``.
+
+        A ``sqlite3.Connection``, or with ``engine="duckdb"`` a ``duckdb.DuckDBPyConnection``, which
+        is as of this access.
+        """
+        return self._store.conn
 
     def get(self, name: str, default: Any = None) -> Any:
         """An asset by its id, the key it was logged under last, or a unique prefix.
@@ -175,16 +179,46 @@ class Reader:
         return self._store.delete_run(track_id)
 
     @staticmethod
-    def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    def read_jsonl(path: str | os.PathLike[str], *, as_frame: bool = False) -> Any:
         """The rows that ``Tracker(jsonl=path)`` wrote; a line that is no row is passed over.
+
+        Args:
+            path: the file.
+            as_frame: give a pandas DataFrame (extra ``pandas``) in place of a list of dicts.
 
         Raises:
             MissingFileError: there is no such file.
         """
-        return list(read_json_lines(path))
+        rows = list(read_json_lines(path))
+        if not as_frame:
+            return rows
+        return adapters.load("pandas", "read_jsonl(as_frame=True)").frame_of_rows(rows)
 
     def _frame(self, asked: str, which: Slice) -> Any:
         return self._store.cells(which, adapters.load("pandas", asked).frame)
+
+    @staticmethod
+    def read_log_rows(
+        path: str | os.PathLike[str], limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows that trackers logged to a file, or to the files of a folder, newest file first.
+
+        Lines of other programs are passed over, and so is a last line that was cut.
+
+        Args:
+            path: a log file, or the folder given as ``logs_path``.
+            limit: at most so many rows.
+
+        Raises:
+            MissingFileError: there is no such file or folder.
+        """
+        return read_log_rows(path, limit)
+
+    @staticmethod
+    def read_logs(path: str | os.PathLike[str], limit: int | None = None) -> Any:
+        """The same as a pandas DataFrame (extra ``pandas``)."""
+        frames = adapters.load("pandas", "read_logs()")
+        return frames.frame_of_rows(read_log_rows(path, limit))
 
     def __repr__(self) -> str:
         """How the reader was made, without a look at the file."""
@@ -192,7 +226,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the file; a later call opens it again."""
-        self._database.close()
+        self._store.close()
 
     def __enter__(self) -> Reader:  # noqa: PYI034  # typing has no Self before Python 3.11
         """The reader itself."""

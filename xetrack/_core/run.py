@@ -11,7 +11,6 @@ from .shelf import Assets
 
 if TYPE_CHECKING:
     import os
-    import sqlite3
 
     from .store import Store
 
@@ -65,13 +64,15 @@ class Run:
         return True
 
     @property
-    def conn(self) -> sqlite3.Connection:
+    def conn(self) -> Any:
         """An SQL connection that can only read, on which the file is attached as ``db``.
 
+        A ``sqlite3.Connection``, or with ``engine="duckdb"`` a ``duckdb.DuckDBPyConnection``, which
+        is as of this access.
         It follows what is committed (of an in-memory tracker it is a copy as of this access) and
         is closed by a fork: ask for it where you need it, rather than to keep it.
         """
-        return self._store.database.view
+        return self._store.conn
 
     def get(self, name: str, default: Any = None) -> Any:
         """An asset by its id, the key this run logged it under last, or a unique prefix.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from . import assets, events
+from . import adapters, assets, events
 from .clock import Clock
 from .errors import UnknownTableError
 from .names import OVERFLOW, key_text
@@ -34,12 +34,29 @@ class Store:
         name: the table.
         must_exist: whether a table that is not there is an error (for who reads), or has no rows
             yet (for who is about to write them).
+        engine: "sqlite" or "duckdb": what ``conn`` is.
     """
 
-    def __init__(self, database: Database, name: str, *, must_exist: bool) -> None:
+    def __init__(
+        self, database: Database, name: str, *, must_exist: bool, engine: str = "sqlite"
+    ) -> None:
         self.database = database
         self.name = name
         self._must_exist = must_exist
+        self._snapshots = None
+        if engine == "duckdb":
+            self._snapshots = adapters.load("duckdb", 'engine="duckdb"').Snapshots(database)
+
+    @property
+    def conn(self) -> Any:
+        """A connection that can only read, of SQLite or of DuckDB, on which the file is ``db``."""
+        return self.database.view if self._snapshots is None else self._snapshots.conn
+
+    def close(self) -> None:
+        """Close what is open; a later call opens it again."""
+        if self._snapshots is not None:
+            self._snapshots.close()
+        self.database.close()
 
     def make(self) -> None:
         """Make the file if it is not there, and see whether it can be written.

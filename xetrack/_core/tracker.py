@@ -13,10 +13,10 @@ from .database import IN_MEMORY, Database
 from .errors import KeyNameError
 from .events import Slice
 from .names import TIMESTAMP, TRACK_ID, checked_track_id, new_track_id, table_name
+from .outlets import logs_of, measured_by, sinks_for
 from .packing import Packed
 from .prepare import independent, prepared, records
 from .run import Run
-from .sinks import JsonLines, Sinks
 from .store import Store
 from .writer import RunWriter, Unkept
 
@@ -101,16 +101,16 @@ class Tracker(Run):
         path, name = path_text(db), None if track_id is None else checked_track_id(track_id)
         table_name(table)
         prepared(params or {})
+        self._meter = measured_by(
+            system=log_system_params, network=log_network_params, interval_s=measurement_interval
+        )
+        logs = logs_of(logs_path, logs_file_format, to_stdout=logs_stdout)
         if engine == "duckdb":
             adapters.load("duckdb", 'engine="duckdb"')
-        if log_system_params or log_network_params:
-            adapters.load("system", "log_system_params= and log_network_params=")
-        if logs_path is not None or logs_stdout or logs_file_format:
-            adapters.load("logs", "logs_path= and logs_stdout=")
         # All that may be wrong with the arguments is told by now: what follows changes files.
         keeps = path != SKIP_INSERT
         database = Database(path if keeps else IN_MEMORY, create=True, durability=durability)
-        store = Store(database, table, must_exist=False)
+        store = Store(database, table, must_exist=False, engine=engine)
         if jsonl is not None:
             database.require_other(os.fspath(jsonl))
         store.make()
@@ -119,9 +119,10 @@ class Tracker(Run):
         name = name or _free_name(database)
         super().__init__(store, name, allow_pickle=allow_pickle)
         self._writer = RunWriter(database, table, name) if keeps else Unkept(name)
-        self._sinks = Sinks([JsonLines(jsonl)]) if jsonl is not None else None
-        self._recorder = Recorder(self.log, raise_on_error=raise_on_error)
-        self._measurement_interval = measurement_interval
+        self._logger = logs(name) if logs is not None else None
+        self._sinks = sinks_for(jsonl, self._logger)
+        measure = None if self._meter is None else self._meter.during
+        self._recorder = Recorder(self._log, raise_on_error=raise_on_error, measure=measure)
         self._open_batches = 0
         self._params: dict[str, Any] = {}
         self.set_params(params or {})
@@ -139,6 +140,11 @@ class Tracker(Run):
             UnpicklableError: a value can neither be a cell nor be pickled.
             StorageError: the file cannot take the row. Nothing of it is stored then.
         """
+        if self._meter is not None:
+            data = {**self._meter.since_last(), **self._params, **data}
+        return self._log(data)
+
+    def _log(self, data: Mapping[str, Any]) -> dict[str, Any]:
         if self._open_batches:
             waiting = batches.waiting_for(self)
             if waiting is not None:
@@ -245,6 +251,19 @@ class Tracker(Run):
         self._writer.latest = {}  # to be read again, as it is now
         return changed
 
+    @property
+    def logger(self) -> Any:
+        """Writes lines to the tracker's logs (extra ``logs``).
+
+        It has ``monitor``, ``experiment``, ``track``, ``info``, ``warning``, ``error``, ``debug``.
+
+        Raises:
+            ValueError: the tracker was made without logs.
+        """
+        if self._logger is None:
+            raise ValueError("this tracker has no logs; give it logs_path= or logs_stdout=True")
+        return self._logger
+
     # -- calls -------------------------------------------------------------------------------
 
     def track(self, function: Callable[..., Any], /, *positional: Any, **named: Any) -> Any:
@@ -263,7 +282,7 @@ class Tracker(Run):
         return self._recorder.run(function, args, {**named, **kwargs}, params)
 
     @overload
-    def wrap(self, function: F) -> F: ...
+    def wrap(self, function: F, *, params: Mapping[str, object] | None = None) -> F: ...
 
     @overload
     def wrap(self, *, params: Mapping[str, object] | None = None) -> Callable[[F], F]: ...
@@ -293,7 +312,9 @@ class Tracker(Run):
         """Close the file and the sinks. A later call opens them again; memory is gone."""
         if self._sinks is not None:
             self._sinks.close()
-        self._store.database.close()
+        if self._meter is not None:
+            self._meter.close()
+        self._store.close()
 
     def __enter__(self) -> Tracker:  # noqa: PYI034  # typing has no Self before Python 3.11
         """The tracker itself."""

@@ -42,6 +42,12 @@ def frame(columns: Mapping[str, str], chunks: Iterable[Sequence[Sequence[Any]]])
     return _overlaid(made, overflows) if any(overflows) else made
 
 
+def frame_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A DataFrame of rows as dicts, each column of the type that all its values have."""
+    made = pd.DataFrame(rows)
+    return made if made.empty else made.convert_dtypes(dtype_backend="numpy_nullable")
+
+
 def _array(kind: str, cells: Sequence[Any]) -> Any:
     gaps = None in cells
     if kind == REAL:
