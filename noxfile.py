@@ -43,10 +43,17 @@ def _pythons() -> list[str]:
     return sorted({present[0], present[-1]}, key=present.index)
 
 
+def _own_folder(session: nox.Session, name: str) -> Path:
+    """An empty folder in the session's environment; TMPDIR stays what it is."""
+    folder = Path(session.virtualenv.location).resolve() / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def _wheel(session: nox.Session) -> Path:
     """The wheel, built into the session's own folder."""
-    folder = Path(session.create_tmp())
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = _own_folder(session, "wheel")
     session.install("build")
     session.run("python", "-m", "build", "--wheel", "--outdir", str(folder), ".", silent=True)
     return next(folder.glob("*.whl"))
@@ -95,8 +102,7 @@ def everything(session: nox.Session) -> None:
 def vendored(session: nox.Session) -> None:
     """The tests of the core against a copy inside another package, under another name."""
     session.install(*GROUPS["test"])
-    host = Path(session.create_tmp()).resolve() / "vendored"
-    shutil.rmtree(host, ignore_errors=True)
+    host = _own_folder(session, "vendored")
     shutil.copytree("xetrack", host / "host" / "_vendor" / "tracking")
     shutil.copytree("tests", host / "tests")
     shutil.copy("pyproject.toml", host)

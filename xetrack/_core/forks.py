@@ -40,7 +40,7 @@ class _Forks:
 
     def __init__(self) -> None:
         self._databases: weakref.WeakSet[Forkable] = weakref.WeakSet()
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = threading.RLock()
         self._held: list[Forkable] = []
 
     def add(self, database: Forkable) -> None:
@@ -67,7 +67,7 @@ class _Forks:
         for database in self._held:
             database.renew()
         self._held = []
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = threading.RLock()
 
 
 @cache

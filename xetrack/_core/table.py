@@ -43,6 +43,8 @@ MAX_COLUMNS = (2000 if sqlite3.sqlite_version_info >= (3, 32) else 999) - 2
 _SCHEMA_VERSION = "PRAGMA main.schema_version"
 _STATEMENT = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
 _REWRITE = "UPDATE sqlite_master SET sql = ? WHERE type = 'table' AND name = ?"
+_DEPENDENT = """SELECT sql FROM sqlite_master
+    WHERE type IN ('index', 'trigger') AND tbl_name = ? AND sql IS NOT NULL"""
 _NOTE_BIG = 'INSERT OR IGNORE INTO big_integers ("table", "column") VALUES (?, ?)'
 _IS_BIG = 'SELECT 1 FROM big_integers WHERE "table" = ? AND "column" = ?'
 
@@ -209,12 +211,17 @@ class Table:
             db.execute("PRAGMA writable_schema = OFF")
 
     def _rebuild(self, db: sqlite3.Connection, columns: dict[str, str]) -> None:
+        others = db.execute(_DEPENDENT, (self.name,)).fetchall()
         names = ", ".join(["rowid", *map(quoted, columns)])
         anew = quoted(self.name + " widened by xetrack")
         db.execute(create_statement(self.name + " widened by xetrack", columns))
         db.execute(f"INSERT INTO {anew} ({names}) SELECT {names} FROM {self.sql}")
+        db.execute("PRAGMA legacy_alter_table = ON")  # else a view of the table forbids it
         db.execute(f"DROP TABLE {self.sql}")
         db.execute(f"ALTER TABLE {anew} RENAME TO {quoted(self.name)}")
+        db.execute("PRAGMA legacy_alter_table = OFF")
+        for (statement,) in others:
+            db.execute(statement)
 
     def _save_big_integers(self, db: sqlite3.Connection, key: str) -> None:
         """Put the integers of *key* that have no equal float into the overflow."""

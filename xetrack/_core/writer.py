@@ -40,6 +40,8 @@ class RunWriter:
         self._database = database
         self._table_name = table
         self._clock = Clock()
+        self._is_busy = False  # a signal handler may come in between, and log
+        self._interposed: list[tuple[list[Alike], Sequence[str]]] = []
         # On which all that follows was learnt; another one may be of another file.
         self._connection: sqlite3.Connection | None = None
         self._table: Table | None = None
@@ -76,6 +78,28 @@ class RunWriter:
         return self._append_groups(groups, stamps) if groups else iter(())
 
     def _append_groups(self, groups: list[Alike], stamps: Sequence[str] = ()) -> Iterator[Row]:
+        with self._database.lock:
+            if self._is_busy:
+                return self._interpose(groups, stamps)
+            self._is_busy = True
+            try:
+                return self._store_groups(groups, stamps)
+            finally:
+                self._is_busy = False
+                self._append_interposed()
+
+    def _interpose(self, groups: list[Alike], stamps: Sequence[str]) -> Iterator[Row]:
+        """Let rows of a signal handler wait for the call of its own thread that it came into."""
+        rows = [row for group in groups for row in group.rows]
+        stamps = stamps or self._clock.ticks(len(rows))
+        self._interposed.append((groups, stamps))
+        return iter([self._stamped(row, stamp) for row, stamp in zip(rows, stamps)])
+
+    def _append_interposed(self) -> None:
+        while self._interposed:
+            self._append_groups(*self._interposed.pop(0))
+
+    def _store_groups(self, groups: list[Alike], stamps: Sequence[str] = ()) -> Iterator[Row]:
         try:
             with self._database.transaction() as db:
                 self._enter(db, groups[0].rows[0])
@@ -100,11 +124,12 @@ class RunWriter:
         """Store *row* by a plan that suits it, in a statement of its own, if there is one."""
         with self._database.lock:
             plan = self._plans.get(tuple(row))
-            if plan is None or not plan.suits(row, self._settled):
+            if plan is None or self._is_busy or not plan.suits(row, self._settled):
                 return None
             stamp = self._clock.tick()
             track_id = self.track_id
             cells = (stamp, track_id, *row.values(), self._table_name)
+            self._is_busy = True
             try:
                 cursor = self._database.cursor()
                 if cursor.connection is not self._connection:
@@ -113,6 +138,10 @@ class RunWriter:
                     return None
             except (sqlite3.Error, OSError, UnicodeEncodeError, XetrackError):
                 return None  # the careful way finds out what it was
+            finally:
+                self._is_busy = False
+                if self._interposed:
+                    self._append_interposed()
         return self._stamped(row, stamp)
 
     def _enter(self, db: sqlite3.Connection, first: Row) -> None:

@@ -46,7 +46,7 @@ _DUCKDB_TYPES = {
 }
 
 # The connections that were handed out, each with the snapshot that it reads: the snapshot's files
-# go when the last of them is gone. A result that is still to be read keeps its connection.
+# go when the last of them is gone. From DuckDB 1.5 on, a relation keeps its connection.
 _handed: weakref.WeakKeyDictionary[duckdb.DuckDBPyConnection, _Snapshot]
 _handed = weakref.WeakKeyDictionary()
 
@@ -56,7 +56,7 @@ class Snapshots:
 
     Each thread has a DuckDB connection of its own, in which the file is ``db``, as of the last
     access of ``conn`` and read-only. A connection that is kept stays as it is; so it is the
-    connection that must be kept, not only a ``cursor()`` of it.
+    connection that must be kept, not only a ``cursor()`` of it, or a relation before DuckDB 1.5.
 
     Args:
         database: the file, or the memory, to be read.
@@ -84,7 +84,8 @@ class Snapshots:
             if self._snapshot is None or state != self._state:
                 if self._is_forked:
                     self._is_forked = False
-                    _keep_for_ever(duckdb.default_connection())  # DuckDB 1 makes it at its import
+                    # That of the module, which DuckDB 1 makes when it is imported.
+                    _keep_for_ever(duckdb.connect(":default:"))
                 self._snapshot = _Snapshot(self._database)
                 self._living.add(self._snapshot)
                 self._state = state
