@@ -735,7 +735,8 @@ def test_parent_and_child_of_a_fork_log_on(run_python: Callable[..., str]) -> No
         **{("child", n): 2 for n in range(20)},
         **{("parent", n): 1 for n in range(20)},
     }
-    assert len(lines()) == len(logged())
+    # Who opens the file amid a long line of another may add an empty one behind it.
+    assert len([line for line in lines() if line]) == len(logged())
 
 
 def test_the_door_gives_the_adapter() -> None:
