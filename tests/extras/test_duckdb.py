@@ -764,3 +764,21 @@ def test_parquet_of_what_is_not_there_is_told(
             to_parquet(database, "events", None, db)
     assert folders(temporary) == []
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".parquet") == []
+
+
+def test_rows_of_a_run_or_of_all_are_written_as_parquet(db: str, tmp_path: Path) -> None:
+    with Tracker(db, track_id="run", engine="duckdb") as tracker, Tracker(db) as other:
+        tracker.log({"x": 1, "loss": math.nan})
+        other.log({"x": 2, "loss": 0.5})
+        assert tracker.to_parquet(tmp_path / "run.parquet") == 1
+        assert Reader(db).to_parquet(tmp_path / "all.parquet") == 2
+        query = f"SELECT x, isnan(loss) FROM '{tmp_path}/all.parquet' ORDER BY x"
+        assert tracker.conn.execute(query).fetchall() == [(1, True), (2, False)]
+
+
+def test_the_command_line_speaks_duckdb(db: str, xt: Callable[..., Any]) -> None:
+    with Tracker(db) as tracker:
+        tracker.log_batch([{"x": 1}, {"x": 3}])
+    query = "SELECT median(x) AS middle FROM db.events"
+    assert xt("sql", db, query, "--engine", "duckdb", "--json") == (0, '[{"middle": 2.0}]\n', "")
+    assert xt("sql", db, query, "--engine", "duckdb", "--write").code == 2

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from . import adapters
 from .errors import StorageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,18 @@ def write_csv(store: Store, which: Slice, path: str | os.PathLike[str] | None) -
     store.database.require_other(os.fspath(path))
     with _opened_to_write(path) as file:
         return render.write_csv(rows, columns, file)
+
+
+def write_parquet(store: Store, track_id: str | None, path: str | os.PathLike[str]) -> int:
+    """Write the rows of a run, or of all, as a Parquet file (extra ``duckdb``); how many.
+
+    Raises:
+        MissingExtraError: DuckDB is not installed.
+        UnknownTableError: nothing was logged yet.
+        StorageError: the file cannot be written, or is the database itself.
+    """
+    adapter = adapters.load("duckdb", "to_parquet()")
+    return int(adapter.to_parquet(store.database, store.name, track_id, path))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import adapters
 from .database import Database
 from .errors import QueryError
 
@@ -22,6 +23,23 @@ class Result(NamedTuple):
     columns: list[str]
     rows: list[tuple[Any, ...]]
     changed: int
+
+
+def run_in_duckdb(path: str | os.PathLike[str], statement: str) -> Result:
+    """The same in DuckDB's SQL, which can only read (extra ``duckdb``).
+
+    Raises:
+        QueryError: DuckDB refused it.
+        StorageError: the file cannot be read.
+        MissingExtraError: DuckDB is not installed.
+    """
+    adapter = adapters.load("duckdb", "xt sql --engine duckdb")
+    database = Database(str(path))
+    try:
+        columns, rows = adapter.sql(database, statement)
+    finally:
+        database.close()
+    return Result(columns, rows, 0)
 
 
 def run(path: str | os.PathLike[str], statement: str, *, write: bool = False) -> Result:

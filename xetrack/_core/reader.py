@@ -8,7 +8,7 @@ from . import adapters
 from .checks import choice, path_text
 from .database import Database
 from .events import Slice
-from .export import write_csv
+from .export import write_csv, write_parquet
 from .loglines import read_log_rows
 from .names import table_name
 from .shelf import Assets
@@ -104,6 +104,11 @@ class Reader:
         """Write the rows of a run, or of all, as CSV to a file or to stdout; how many."""
         self._store.require_run(track_id)
         return write_csv(self._store, Slice(track_id), path)
+
+    def to_parquet(self, path: str | os.PathLike[str], track_id: str | None = None) -> int:
+        """Write the rows of a run, or of all, as Parquet (extra ``duckdb``); how many."""
+        self._store.require_run(track_id)
+        return write_parquet(self._store, track_id, path)
 
     def track_ids(self) -> list[str]:
         """The runs of the table, by the time at which they started."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import adapters
 from .events import Slice
-from .export import write_csv
+from .export import write_csv, write_parquet
 from .shelf import Assets
 
 if TYPE_CHECKING:
@@ -92,6 +92,14 @@ class Run:
     ) -> int:
         """Write the rows of the run, or of all runs, as CSV to a file or to stdout; how many."""
         return write_csv(self._store, Slice(None if all else self.track_id), path)
+
+    def to_parquet(
+        self,
+        path: str | os.PathLike[str],
+        all: bool = False,  # noqa: A002
+    ) -> int:
+        """Write the rows of the run, or of all runs, as Parquet (extra ``duckdb``); how many."""
+        return write_parquet(self._store, None if all else self.track_id, path)
 
     def to_df(self, all: bool = False) -> Any:  # noqa: A002
         """A pandas DataFrame of the rows of the run, or of all runs (extra ``pandas``)."""

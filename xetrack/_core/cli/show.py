@@ -48,8 +48,11 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("query", help="the statement; quote it for your shell")
     parser.add_argument("--write", action="store_true", help="let it change the file")
+    parser.add_argument(
+        "--engine", choices=("sqlite", "duckdb"), default="sqlite", help="whose SQL it is"
+    )
     _add_json(parser)
-    parser.set_defaults(run=sql)
+    parser.set_defaults(run=sql, parser=parser)
 
 
 def head(args: Namespace) -> int:
@@ -86,7 +89,12 @@ def ls(args: Namespace) -> int:
 
 def sql(args: Namespace) -> int:
     """Run a statement and print what it gives."""
-    result = query.run(args.db, args.query, write=args.write)
+    if args.engine == "duckdb":
+        if args.write:
+            args.parser.error("--engine duckdb can only read; leave out --write, or the engine")
+        result = query.run_in_duckdb(args.db, args.query)
+    else:
+        result = query.run(args.db, args.query, write=args.write)
     if result.columns:
         names = _distinct(result.columns)
         rows = [dict(zip(names, row)) for row in result.rows]
