@@ -36,6 +36,7 @@ HAVE_SQL = [
     "assets",
     "merge",
     "writer",
+    "parquet",
 ]
 HAVE_SQL = [f"_core/{name}.py" for name in HAVE_SQL]
 SQL_WORDS = (
