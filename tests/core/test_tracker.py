@@ -1097,3 +1097,11 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"notes\.txt"):
         Tracker(path, reset=True)
     assert path.read_bytes() == before
+
+
+def test_an_object_as_a_param_is_stored_once_whatever_kind_of_key_it_has(db: str) -> None:
+    with Tracker(db, params={1: {1, 2}, "two": {3}}) as tracker:  # type: ignore[dict-item]
+        rows = [tracker.log({"x": x}) for x in range(2)]
+        assert [row["1"] for row in rows] == [tracker.params["1"]] * 2
+        assert (tracker.get("1"), tracker.get("two")) == ({1, 2}, {3})
+        assert len(tracker.assets) == 2

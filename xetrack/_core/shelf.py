@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .database import Database
+    from .packing import Packed
 
 
 class Assets:
@@ -62,7 +63,10 @@ class Assets:
         Raises:
             UnpicklableError: pickle cannot store it.
         """
-        packed = pack_explicitly(value)
+        return self.keep(pack_explicitly(value))
+
+    def keep(self, packed: Packed) -> str:
+        """Store what was packed before, and return its id."""
         with self._database.transaction() as db:
             return assets.keep(db, packed, Clock().tick())
 

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from . import adapters, batches, events
+from . import batches, events
 from .calls import Recorder
 from .checks import choice, path_text
 from .database import IN_MEMORY, Database
@@ -100,19 +100,17 @@ class Tracker(Run):
         choice("engine", engine, ("sqlite", "duckdb"))
         path, name = path_text(db), None if track_id is None else checked_track_id(track_id)
         table_name(table)
-        prepared(params or {})
+        made = prepared(params or {})
         self._meter = measured_by(
             system=log_system_params, network=log_network_params, interval_s=measurement_interval
         )
         logs = logs_of(logs_path, logs_file_format, to_stdout=logs_stdout)
-        if engine == "duckdb":
-            adapters.load("duckdb", 'engine="duckdb"')
-        # All that may be wrong with the arguments is told by now: what follows changes files.
         keeps = path != SKIP_INSERT
         database = Database(path if keeps else IN_MEMORY, create=True, durability=durability)
         store = Store(database, table, must_exist=False, engine=engine)
         if jsonl is not None:
             database.require_other(os.fspath(jsonl))
+        # All that may be wrong with the arguments is told by now: what follows changes files.
         store.make()
         if reset:
             store.delete_all()
@@ -125,7 +123,7 @@ class Tracker(Run):
         self._recorder = Recorder(self._log, raise_on_error=raise_on_error, measure=measure)
         self._open_batches = 0
         self._params: dict[str, Any] = {}
-        self.set_params(params or {})
+        self._add_params(made)
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -223,11 +221,7 @@ class Tracker(Run):
         Raises:
             KeyNameError: a key cannot name a value; no param changes then.
         """
-        made = prepared(params)
-        for key, value in made.items():
-            if isinstance(value, Packed):
-                made[key] = self.assets.add(params[key])
-        self._params = {**self._params, **made}
+        self._add_params(prepared(params))
         return self.params
 
     def set_value(self, key: str, value: object) -> int:
@@ -342,6 +336,13 @@ class Tracker(Run):
             for row in stored:
                 self._sinks.write(row)
         return len(rows)
+
+    def _add_params(self, made: dict[str, Any]) -> None:
+        """Add prepared params; an object is stored once, and its id stands for it from now on."""
+        for key, value in made.items():
+            if isinstance(value, Packed):
+                made[key] = self.assets.keep(value)
+        self._params = {**self._params, **made}
 
     def _count_batches(self, change: int) -> None:
         with self._store.database.lock:
